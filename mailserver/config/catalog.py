@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: MIT
+"""Every setting once: its name, type, default, help text, and when a change takes effect.
+
+The form, the documentation, `settings list`, the import file and the snapshot are made from these entries, and
+`tests/architecture` checks that each is read somewhere. General settings belong to the installation; options
+belong to one Service row and exist by protocol. Defaults and meanings: spec services 1 to 3, smtp-server 1 and 2.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from zoneinfo import available_timezones
+
+from mailserver.errors import InvalidInput
+
+T = TypeVar("T", bool, int, str)
+
+
+class Effect(enum.Enum):
+    """When a change is felt."""
+
+    AT_ONCE = "at once"
+    NEXT_SESSION = "for sessions that start afterwards"
+    NEW_ROWS = "for what is created afterwards"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """One thing that an administrator may choose.
+
+    `minimum` and `maximum` bound a number, or the length of a text; `choices` maps each allowed text to its label.
+    """
+
+    name: str
+    default: T
+    label: str
+    help: str
+    effect: Effect = Effect.AT_ONCE
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[tuple[str, str], ...] = ()
+
+    def parse(self, value: object) -> T:
+        """The value as this setting's type, from a form, a file or the command line; raises InvalidInput."""
+        if isinstance(self.default, bool):
+            return self._parse_bool(value)
+        if isinstance(self.default, int):
+            return self._parse_int(value)
+        return self._parse_text(value)
+
+    def _parse_bool(self, value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        text = str(value).strip().lower()
+        if text in ("true", "yes", "on", "1"):
+            return True
+        if text in ("false", "no", "off", "0"):
+            return False
+        raise self._refuse(f"must be yes or no, not {value!r}")
+
+    def _parse_int(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise self._refuse(f"must be a whole number, not {value!r}")
+        try:
+            number = int(value)
+        except ValueError:
+            raise self._refuse(f"must be a whole number, not {value!r}") from None
+        if self.minimum is not None and number < self.minimum:
+            raise self._refuse(f"must be at least {self.minimum}, not {number}")
+        if self.maximum is not None and number > self.maximum:
+            raise self._refuse(f"must be at most {self.maximum}, not {number}")
+        return number
+
+    def _parse_text(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise self._refuse(f"must be a text, not {value!r}")
+        text = value.strip()
+        if self.choices and text not in dict(self.choices):
+            raise self._refuse(f"must be one of {', '.join(key for key, _ in self.choices)}, not {text!r}")
+        if self.maximum is not None and len(text) > self.maximum:
+            raise self._refuse(f"must be at most {self.maximum} characters long")
+        if self is TIME_ZONE and text not in available_timezones():
+            raise self._refuse(f"there is no time zone {text!r}; write one like Europe/London")
+        return text
+
+    def _refuse(self, text: str) -> InvalidInput:
+        return InvalidInput({self.name: [text]})
+
+
+HOSTNAME: Setting[str] = Setting(
+    "server.hostname",
+    "",
+    "Host name",
+    "The name this server gives itself in greetings and in Received lines. Empty: the machine's own full name.",
+    Effect.NEXT_SESSION,
+    maximum=255,
+)
+DEFAULT_DOMAIN: Setting[str] = Setting(
+    "mail.default_domain",
+    "",
+    "Default domain",
+    "The domain of automatic messages and of users created without one. Empty: the domain that was added first.",
+    maximum=255,
+)
+MAIN_ADMINISTRATOR: Setting[str] = Setting(
+    "mail.main_administrator",
+    "postmaster",
+    "Main administrator",
+    "The user who gets mail for postmaster at every local domain, and error messages.",
+    maximum=320,
+)
+MAX_HOPS: Setting[int] = Setting(
+    "mail.max_hops",
+    30,
+    "Maximum hops",
+    "A message with more Received lines than this is refused as looping (sensible: 20 to 100).",
+    minimum=5,
+    maximum=1000,
+)
+MIN_PASSWORD_LENGTH: Setting[int] = Setting(
+    "security.min_password_length",
+    8,
+    "Minimum password length",
+    "Applies to passwords set after the change.",
+    Effect.NEW_ROWS,
+    minimum=5,
+    maximum=128,
+)
+JOURNEY_KEEP_DAYS: Setting[int] = Setting(
+    "journey.keep_days",
+    30,
+    "Keep message journeys for (days)",
+    "How long 'Where is my mail?' can answer. Older records are removed by the nightly housekeeping.",
+    minimum=1,
+    maximum=3650,
+)
+TIME_ZONE: Setting[str] = Setting(
+    "server.time_zone",
+    "UTC",
+    "Time zone",
+    "Times in the console and 'today' are in this zone, for example Europe/London.",
+    maximum=64,
+)
+LISTEN_ADDRESS: Setting[str] = Setting(
+    "server.listen",
+    "127.0.0.1",
+    "Listen address for new services",
+    "Recorded at the first start. A service that a later version adds listens here; existing services keep theirs.",
+    Effect.NEW_ROWS,
+    maximum=64,
+)
+PORT_OFFSET: Setting[int] = Setting(
+    "server.port_offset",
+    2000,
+    "Port offset for new services",
+    "Recorded at the first start; added to the standard port of a service that a later version adds.",
+    Effect.NEW_ROWS,
+    minimum=0,
+    maximum=60000,
+)
+LOG_MAX_KILOBYTES: Setting[int] = Setting(
+    "log.max_kilobytes",
+    10240,
+    "Maximum size of a log file (kB)",
+    "A log file that reaches this size becomes <name>.lbk and a new one is started.",
+    minimum=64,
+    maximum=10_485_760,
+)
+WELCOME_TEXT: Setting[str] = Setting(
+    "users.welcome_text",
+    "Welcome, {full_name}!\n\nYour address is {address}. Mail programs log in with this address and your password.\n",
+    "Welcome message",
+    "Sent to a new user when 'Send a welcome message' is ticked. {name}, {full_name} and {address} are filled in.",
+    maximum=20000,
+)
+
+GENERAL: tuple[Setting[Any], ...] = (
+    HOSTNAME,
+    DEFAULT_DOMAIN,
+    MAIN_ADMINISTRATOR,
+    TIME_ZONE,
+    MAX_HOPS,
+    MIN_PASSWORD_LENGTH,
+    WELCOME_TEXT,
+    JOURNEY_KEEP_DAYS,
+    LOG_MAX_KILOBYTES,
+    LISTEN_ADDRESS,
+    PORT_OFFSET,
+)
+
+AUTHENTICATION: Setting[str] = Setting(
+    "authentication",
+    "optional",
+    "SMTP authentication",
+    "Required: nobody sends without logging in, save where an access rule allows it. Mail for others is only ever"
+    " accepted from somebody who has logged in or whom an access rule exempts.",
+    Effect.NEXT_SESSION,
+    choices=(("off", "Not offered"), ("optional", "Optional"), ("required", "Required")),
+)
+LOCAL_WITHOUT_LOGIN: Setting[bool] = Setting(
+    "local_without_login",
+    True,
+    "Do not require a login for mail to local users",
+    "Needed where mail arrives from the Internet while authentication is required.",
+    Effect.NEXT_SESSION,
+)
+MAX_MESSAGE_BYTES: Setting[int] = Setting(
+    "max_message_bytes",
+    52_428_800,
+    "Maximum message size (bytes)",
+    "Larger messages are refused; announced to senders (SIZE). 0: no limit. Attachments grow by a third in transit.",
+    Effect.NEXT_SESSION,
+    minimum=0,
+)
+MAX_RECIPIENTS: Setting[int] = Setting(
+    "max_recipients",
+    1000,
+    "Maximum recipients in a message",
+    "Senders repeat the message for those beyond. 0: no limit.",
+    Effect.NEXT_SESSION,
+    minimum=0,
+)
+MAX_LINE_BYTES: Setting[int] = Setting(
+    "max_line_bytes",
+    1_000_000,
+    "Maximum length of a line of a message (bytes)",
+    "A message with a longer line is refused. 0: no limit.",
+    Effect.NEXT_SESSION,
+    minimum=0,
+)
+MAX_ERRORS: Setting[int] = Setting(
+    "max_errors",
+    20,
+    "Maximum errors in a session",
+    "After so many wrong commands or refused recipients the session is ended. 0: no limit.",
+    Effect.NEXT_SESSION,
+    minimum=0,
+)
+OFFER_CRAM_MD5: Setting[bool] = Setting(
+    "offer_cram_md5",
+    False,
+    "Offer CRAM-MD5",
+    "Works only for users who keep a recoverable password. Many mail programs pick it when offered, and then fail.",
+    Effect.NEXT_SESSION,
+)
+DISABLE_DSN: Setting[bool] = Setting(
+    "disable_dsn",
+    False,
+    "Disable delivery status notifications (DSN)",
+    "Not announced, and the parameters are refused.",
+    Effect.NEXT_SESSION,
+)
+REFUSE_PERCENT: Setting[bool] = Setting(
+    "refuse_percent",
+    True,
+    "Refuse addresses with '%' in front of the @",
+    "Never needed today; refusing saves load and silences scanners.",
+    Effect.NEXT_SESSION,
+)
+REFUSE_HELO: Setting[str] = Setting(
+    "refuse_helo",
+    "",
+    "Refuse clients whose HELO name contains",
+    "Empty: refuse nobody. Upper and lower case are the same.",
+    Effect.NEXT_SESSION,
+    maximum=255,
+)
+ENABLE_VRFY: Setting[bool] = Setting(
+    "enable_vrfy",
+    False,
+    "Answer VRFY",
+    "Tells anybody who may log in here whether an address exists. Leave off unless a program needs it.",
+    Effect.NEXT_SESSION,
+)
+MAX_FAILED_LOGINS: Setting[int] = Setting(
+    "max_failed_logins",
+    3,
+    "Maximum failed logins in a session",
+    "The session is ended after so many.",
+    Effect.NEXT_SESSION,
+    minimum=1,
+    maximum=1000,
+)
+OFFER_APOP: Setting[bool] = Setting(
+    "offer_apop",
+    False,
+    "Offer APOP",
+    "Works only for users who keep a recoverable password. curl and others pick it when offered, and then fail.",
+    Effect.NEXT_SESSION,
+)
+STRIP_BLANK_END: Setting[bool] = Setting(
+    "strip_blank_end",
+    False,
+    "Strip blank lines from the end of each message",
+    "A fix for Microsoft Internet Mail build 1160.",
+    Effect.NEXT_SESSION,
+)
+HOLD_DELETED: Setting[bool] = Setting(
+    "hold_deleted",
+    False,
+    "Hold messages instead of deleting them",
+    "A message deleted by a POP3 program vanishes from every program but stays stored. Nothing cleans them up.",
+    Effect.NEXT_SESSION,
+)
+LOGIN_DELAY: Setting[int] = Setting(
+    "login_delay_seconds",
+    0,
+    "Minimum time between logins of a user (seconds)",
+    "A program that polls more often is told to wait. 0: no limit.",
+    Effect.NEXT_SESSION,
+    minimum=0,
+    maximum=86400,
+)
+
+SMTP_OPTIONS: tuple[Setting[Any], ...] = (
+    AUTHENTICATION,
+    LOCAL_WITHOUT_LOGIN,
+    MAX_MESSAGE_BYTES,
+    MAX_RECIPIENTS,
+    MAX_LINE_BYTES,
+    MAX_ERRORS,
+    MAX_FAILED_LOGINS,
+    OFFER_CRAM_MD5,
+    DISABLE_DSN,
+    REFUSE_PERCENT,
+    REFUSE_HELO,
+    ENABLE_VRFY,
+)
+POP3_OPTIONS: tuple[Setting[Any], ...] = (
+    MAX_FAILED_LOGINS,
+    OFFER_APOP,
+    OFFER_CRAM_MD5,
+    HOLD_DELETED,
+    STRIP_BLANK_END,
+    LOGIN_DELAY,
+)
+
+
+class ServiceKind(enum.StrEnum):
+    """The services that exist. A later issue adds its kind here together with the protocol."""
+
+    SMTP = "smtp"
+    SUBMISSION = "submission"
+    SMTPS = "smtps"
+    POP3 = "pop3"
+    POP3S = "pop3s"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTemplate:
+    """How the first row of a kind is made: standard port, encryption mode, and options that differ from defaults."""
+
+    kind: ServiceKind
+    name: str
+    protocol: str
+    port: int
+    encryption: str
+    options: tuple[Setting[Any], ...]
+    preset: tuple[tuple[str, object], ...] = ()
+    idle_timeout_seconds: int = 300
+
+
+_SUBMIT = (("authentication", "required"), ("local_without_login", False))
+SERVICE_TEMPLATES: dict[ServiceKind, ServiceTemplate] = {
+    template.kind: template
+    for template in (
+        ServiceTemplate(ServiceKind.SMTP, "SMTP", "smtp", 25, "none", SMTP_OPTIONS),
+        ServiceTemplate(ServiceKind.SUBMISSION, "Submission", "smtp", 587, "none", SMTP_OPTIONS, _SUBMIT),
+        ServiceTemplate(ServiceKind.SMTPS, "SMTPS", "smtp", 465, "ssl", SMTP_OPTIONS, _SUBMIT),
+        ServiceTemplate(ServiceKind.POP3, "POP3", "pop3", 110, "none", POP3_OPTIONS, idle_timeout_seconds=600),
+        ServiceTemplate(ServiceKind.POP3S, "POP3S", "pop3", 995, "ssl", POP3_OPTIONS, idle_timeout_seconds=600),
+    )
+}
+
+
+def find_setting(name: str) -> Setting[Any] | None:
+    """The general setting of this name."""
+    return next((setting for setting in GENERAL if setting.name == name), None)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""Mailboxes, their entries, shared contents, and what was expunged.
+
+RFC 9051 §2.3.1 (UIDs), RFC 7162 §3.1 (mod-sequences), RFC 8474 (object ids), RFC 8514 (save date).
+Written only by the group commit (`writer.py`) and `database.py`; nobody outside this package sees these classes.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Content(models.Model):
+    """The bytes of one message, shared by every entry and queue row that has it (design section 4).
+
+    The message is `head` followed by the body. `head` holds the trace lines that this server put in front
+    (Return-Path first: `return_path_size` bytes of it, left out when the message is relayed on). The body is in
+    `body`, or in the file that `blob` names. `fields` are header fields for lists, sorting and search.
+    """
+
+    ref = models.CharField(max_length=26, db_index=True)
+    sha256 = models.CharField(max_length=64)
+    head = models.BinaryField(default=b"")
+    return_path_size = models.PositiveIntegerField(default=0)
+    body = models.BinaryField(null=True)
+    blob = models.CharField(max_length=80, blank=True, db_index=True)
+    size = models.PositiveBigIntegerField()
+    fields = models.JSONField(default=dict)
+    envelope = models.JSONField(null=True)
+    structure = models.JSONField(null=True)
+    created = models.DateTimeField()
+
+
+class Mailbox(models.Model):
+    """A folder of a user, with the counters that RFC 9051 §2.3.1 and RFC 7162 §3.1 need.
+
+    `modseq` is the highest one given out, so each change takes `modseq + 1`. Names are Unicode with "/" between levels.
+    """
+
+    user = models.ForeignKey("users.User", on_delete=models.CASCADE, related_name="mailboxes")
+    name = models.CharField(max_length=255)
+    special_use = models.CharField(max_length=20, blank=True)
+    subscribed = models.BooleanField(default=True)
+    uid_validity = models.PositiveBigIntegerField()
+    uid_next = models.PositiveBigIntegerField(default=1)
+    modseq = models.PositiveBigIntegerField(default=1)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("user_id", "id")
+        verbose_name_plural = "mailboxes"
+        constraints = [models.UniqueConstraint(fields=("user", "name"), name="mailbox_name_once_for_user")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Entry(models.Model):
+    """A message in a mailbox. `held` entries are invisible to every client (spec services 3.2)."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="entries")
+    uid = models.PositiveBigIntegerField()
+    modseq = models.PositiveBigIntegerField()
+    flags = models.JSONField(default=list)
+    size = models.PositiveBigIntegerField()
+    internal_date = models.DateTimeField()
+    saved = models.DateTimeField()
+    held = models.BooleanField(default=False)
+    content = models.ForeignKey(Content, on_delete=models.PROTECT, related_name="entries")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("mailbox", "uid"), name="uid_once_in_mailbox")]
+        indexes = [models.Index(fields=("mailbox", "modseq"), name="entry_changes")]
+
+
+class Expunged(models.Model):
+    """A UID that is gone, and at which mod-sequence: what VANISHED (EARLIER) answers from (RFC 7162 §3.2.10)."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="expunged")
+    uid = models.PositiveBigIntegerField()
+    modseq = models.PositiveBigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=("mailbox", "modseq"), name="expunged_changes")]
+
+
+class MaildropLock(models.Model):
+    """Somebody is using a user's mail: POP3 alone, IMAP4 together (spec services 2.4). Dies with its process's heartbeat."""
+
+    user = models.ForeignKey("users.User", on_delete=models.CASCADE, related_name="maildrop_locks")
+    process = models.ForeignKey("activity.Process", on_delete=models.CASCADE, related_name="maildrop_locks")
+    exclusive = models.BooleanField()
+    session = models.BigIntegerField()
+    created = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("user",), condition=models.Q(exclusive=True), name="one_exclusive_maildrop_lock"
+            )
+        ]

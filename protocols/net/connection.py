@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""What a protocol's `server.py` is given for one accepted connection. Put together by `listener.py`."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mailserver import clock
+from mailserver.config.snapshot import Service, Snapshot
+from mailserver.hooks.interface import Hooks
+from mailserver.store.interface import MailStore
+from mailserver.users.authentication import Authenticator
+from mailserver.values import Client, UserId
+from protocols.net.offload import Offload
+from protocols.net.stream import Stream
+from protocols.net.transcript import Transcript
+
+
+@dataclass(slots=True)
+class LiveSession:
+    """What the console shows of a session; the session keeps `login` and `doing` up to date."""
+
+    id: int
+    service: str
+    client: str
+    started: datetime = field(default_factory=clock.now)
+    login: str = ""
+    doing: str = ""
+
+
+@dataclass(slots=True)
+class Connection:
+    """Everything that a session needs, and nothing global."""
+
+    stream: Stream
+    client: Client
+    service: Service
+    """The Service row as it was when the connection was accepted; its limits hold for the whole session."""
+    snapshot: Callable[[], Snapshot]
+    """The present snapshot; ask once per command."""
+    tls_context: Callable[[], ssl.SSLContext | None]
+    """For STARTTLS; None when there is no certificate."""
+    store: MailStore
+    authenticator: Authenticator
+    hooks: Hooks
+    offload: Offload
+    """`await connection.offload(function, *arguments)` runs a blocking service in a thread."""
+    transcript: Transcript
+    live: LiveSession
+    apply_bandwidth: Callable[[UserId], Awaitable[None]]
+    """To be awaited once after each successful login (spec services 5.3)."""
+
+
+SessionHandler = Callable[[Connection], Awaitable[None]]
+"""What a protocol's `server.py` offers. Returns when the session is over; the listener closes the stream, also when
+the handler raises. ConnectionLost and cancellation may pass through it; anything else is logged as our bug."""
