@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mailserver.journey.records import JourneyRecord, JourneyStepRecord
+from mailserver.store.spool import SpoolWriter
 from mailserver.values import Body, ContentId, Envelope, MailboxId, ModSeq, SpecialUse, Uid, UserId
 
 # ---------------------------------------------------------------- what is written
@@ -249,6 +250,10 @@ class LockToken:
 
 class MailStore(Protocol):
     """Failures are MailError: NOT_FOUND, EXISTS, IN_USE, OVER_QUOTA, STORAGE_FULL, UNAVAILABLE, INTERNAL."""
+
+    def open_spool(self) -> SpoolWriter:
+        """Where a protocol writes the bytes of a message that it receives, on the filesystem of the stored bodies."""
+        ...
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
         """Hand a unit to the group commit. The future fails with MailError; other units are not affected.
