@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Django's settings under test: a data folder of its own, cheap password hashes, the database that the run asks for."""
+"""Django's settings under test: a data folder and a database of its own for each process, fast and forgetful.
+
+SQLite is a file, not memory, so that threads and processes meet each other's locks as they do in production; it is
+not synced, because a test machine that loses power has lost the test anyway. PostgreSQL is used when
+PILLARBOX_TEST_DATABASE_URL names one; each xdist worker gets a database of its own there.
+"""
 
 import atexit
 import os
@@ -17,3 +22,9 @@ else:
 os.environ.pop("CELERY_BROKER_URL", None)
 
 from mailserver.project.settings import *  # noqa: E402, F403
+from mailserver.project.settings import DATABASES  # noqa: E402
+
+_database = DATABASES["default"]
+if _database["ENGINE"].endswith("sqlite3"):
+    _database["TEST"] = {"NAME": os.path.join(_data, "test.sqlite3")}
+    _database["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
