@@ -3,16 +3,37 @@
 
 A notice is a hint: whoever needs the truth looks in the database, and polls slowly in case a notice is lost.
 Embedded, each listening process has a datagram socket in the data folder and a publisher writes to all of them;
-on PostgreSQL it is NOTIFY. The listening half for daemons is `protocols.net.notices`.
+on PostgreSQL it is NOTIFY. Daemons listen through `protocols.net.notices`, which is this file's listener in a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import errno
+import os
+import secrets
+import select
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
 
 SETTINGS = "settings"
 WORK = "work"
 QUEUE = "queue"
+EVERYTHING = "*"
+"""Notices may have been lost: whatever the listener cares for may have changed."""
+
+CHANNEL = "pillarbox"
+MAX_NOTICE_BYTES = 7900
+"""NOTIFY takes less than 8000 bytes; datagrams are cut the same."""
+MAX_PATH_BYTES = 100
+"""A socket's address holds 108 bytes on Linux, 104 elsewhere."""
+RECONNECT_SECONDS = 1.0
 
 
 def mailbox_topic(mailbox: int) -> str:
@@ -27,4 +48,195 @@ def process_topic(process: int) -> str:
 
 def publish(topics: Iterable[str]) -> None:
     """Tell everybody now. Call it after the commit (`transaction.on_commit`); never raises."""
-    raise NotImplementedError
+    notices = list(_pack(topics))
+    if not notices:
+        return
+    if connection.vendor == "postgresql":
+        _publish_by_database(notices)
+    else:
+        _publish_by_sockets(notices)
+
+
+class Listener(Protocol):
+    """What one process hears. One thread calls `receive`; any other may `close`."""
+
+    def receive(self, timeout_seconds: float) -> frozenset[str]:
+        """Topics that were published since the last call; waits for the first. Never raises."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening; a `receive` that waits comes back with nothing, and the next one gives everything back."""
+        ...
+
+
+def listen() -> Listener:
+    """Start listening in the way this installation publishes."""
+    return _DatabaseListener() if connection.vendor == "postgresql" else _SocketListener(_folder())
+
+
+def _pack(topics: Iterable[str]) -> Iterator[str]:
+    """Topics joined by spaces, each text short enough for one notice."""
+    text = ""
+    for topic in dict.fromkeys(topics):
+        if len(text) + len(topic) >= MAX_NOTICE_BYTES:
+            yield text
+            text = ""
+        text = f"{text} {topic}" if text else topic
+    if text:
+        yield text
+
+
+class _Wake:
+    """A pipe that ends a wait: closing its writing end makes the other one ready for good."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = os.pipe()
+        self._lock = threading.Lock()
+        self.closed = False
+
+    def close(self) -> None:
+        with self._lock:
+            if not self.closed:
+                self.closed = True
+                os.close(self._writer)
+
+    def wait(self, timeout_seconds: float, *readers: int) -> bool:
+        """Whether one of the readers has something; at once, and false, when closed."""
+        if self.closed:
+            return False
+        poll = select.poll()
+        for reader in (self.reader, *readers):
+            poll.register(reader, select.POLLIN)
+        ready = poll.poll(timeout_seconds * 1000)
+        return not self.closed and any(reader != self.reader for reader, _ in ready)
+
+
+# ---------------------------------------------------------------- embedded: datagram sockets
+
+
+def _folder() -> Path:
+    return Path(settings.DATA) / "run" / "notices"
+
+
+@contextlib.contextmanager
+def _reachable(path: Path) -> Iterator[str]:
+    """The path as a socket address; one too long for an address is reached through its opened folder (Linux)."""
+    if len(os.fsencode(path)) <= MAX_PATH_BYTES:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+_sender: socket.socket | None = None
+_missed: set[str] = set()
+"""Sockets whose buffer was full: they are told EVERYTHING as soon as they take something again."""
+
+
+def _publish_by_sockets(notices: list[str]) -> None:
+    global _sender
+    try:
+        listeners = [entry for entry in os.listdir(_folder()) if entry.endswith(".sock")]
+    except OSError:
+        return
+    if _sender is None:
+        _sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        _sender.setblocking(False)
+    for name in listeners:
+        _send(_sender, _folder() / name, notices)
+
+
+def _send(sender: socket.socket, path: Path, notices: list[str]) -> None:
+    """To one listener; a socket that nobody holds any more is removed."""
+    try:
+        with _reachable(path) as address:
+            for notice in [EVERYTHING] if path.name in _missed else notices:
+                sender.sendto(notice.encode(), address)
+        _missed.discard(path.name)
+    except BlockingIOError:
+        _missed.add(path.name)
+    except OSError as error:
+        if error.errno == errno.ECONNREFUSED:
+            path.unlink(missing_ok=True)
+        _missed.discard(path.name)
+
+
+class _SocketListener:
+    """A datagram socket in the data folder, named after the process."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = folder / f"{os.getpid()}-{secrets.token_hex(4)}.sock"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        with _reachable(self._path) as address:
+            self._socket.bind(address)
+        self._wake = _Wake()
+
+    def receive(self, timeout_seconds: float) -> frozenset[str]:
+        if self._wake.closed:
+            self._socket.close()
+            return frozenset()
+        if not self._wake.wait(timeout_seconds, self._socket.fileno()):
+            return frozenset()
+        topics: set[str] = set()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                topics.update(self._socket.recv(MAX_NOTICE_BYTES + 100).decode(errors="replace").split())
+        return frozenset(topics)
+
+    def close(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._wake.close()
+
+
+# ---------------------------------------------------------------- grown: LISTEN and NOTIFY
+
+
+def _publish_by_database(notices: list[str]) -> None:
+    with contextlib.suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
+        for notice in notices:
+            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, notice])
+
+
+class _DatabaseListener:
+    """A connection of its own that LISTENs; each time it had to be made anew, everything may have changed."""
+
+    def __init__(self) -> None:
+        self._wake = _Wake()
+        self._connection: Any = None
+
+    def receive(self, timeout_seconds: float) -> frozenset[str]:
+        database: Any = connection.Database  # type: ignore[attr-defined]
+        if self._wake.closed:
+            self._disconnect()
+            return frozenset()
+        try:
+            if self._connection is None:
+                self._connection = self._connect(database)
+                return frozenset({EVERYTHING})
+            if not self._wake.wait(timeout_seconds, self._connection.fileno()):
+                return frozenset()
+            return frozenset(
+                topic for notice in self._connection.notifies(timeout=0) for topic in notice.payload.split()
+            )
+        except (database.Error, OSError):
+            self._disconnect()
+            self._wake.wait(min(timeout_seconds, RECONNECT_SECONDS))
+            return frozenset()
+
+    def close(self) -> None:
+        self._wake.close()
+
+    def _connect(self, database: Any) -> Any:
+        made = database.connect(**connection.get_connection_params(), autocommit=True)
+        made.execute(f"LISTEN {CHANNEL}")
+        return made
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

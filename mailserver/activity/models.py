@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from django.db import models
 
+STALE_AFTER_SECONDS = 30
+"""Heartbeats come every ten seconds or more often: three in a row have been missed."""
+
 
 class Process(models.Model):
     """A daemon, a worker or a console. One whose heartbeat is older than `STALE_AFTER_SECONDS` counts as dead."""
