@@ -249,7 +249,7 @@ class LockToken:
 
 
 class MailStore(Protocol):
-    """Failures are MailError: NOT_FOUND, EXISTS, IN_USE, OVER_QUOTA, STORAGE_FULL, UNAVAILABLE, INTERNAL."""
+    """Failures are MailError: NOT_FOUND, EXISTS, FORBIDDEN, IN_USE, STORAGE_FULL, UNAVAILABLE, INTERNAL."""
 
     def open_spool(self) -> SpoolWriter:
         """Where a protocol writes the bytes of a message that it receives, on the filesystem of the stored bodies."""
@@ -264,7 +264,7 @@ class MailStore(Protocol):
         ...
 
     def list_mailboxes(self, user: UserId) -> list[Mailbox]:
-        """All of a user's mailboxes, Inbox first, then by name."""
+        """All of a user's mailboxes, Inbox first, then by name; none for a user that is gone."""
         ...
 
     def get_mailbox(self, user: UserId, name: str) -> Mailbox:
@@ -276,11 +276,14 @@ class MailStore(Protocol):
         ...
 
     def create_mailbox(self, user: UserId, name: str, special_use: SpecialUse | None = None) -> Mailbox:
-        """Raises EXISTS, and NOT_FOUND for a user that is gone."""
+        """Raises EXISTS, NOT_FOUND for a user that is gone, FORBIDDEN for a name that cannot be."""
         ...
 
     def rename_mailbox(self, mailbox: MailboxId, name: str) -> Mailbox:
-        """With everything below it; raises NOT_FOUND or EXISTS."""
+        """With everything below it; raises NOT_FOUND, EXISTS, FORBIDDEN for a name that cannot be.
+
+        Renaming the Inbox moves its messages into a new mailbox, which is returned (RFC 9051 §6.3.6).
+        """
         ...
 
     def delete_mailbox(self, mailbox: MailboxId) -> None:
@@ -296,11 +299,11 @@ class MailStore(Protocol):
         ...
 
     def list_entries(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> list[Entry]:
-        """Entries in UID order, held ones left out. Reads no content."""
+        """Entries in UID order, held ones left out; none when the mailbox is gone. Reads no content."""
         ...
 
     def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
-        """What changed after `since` (RFC 7162 §3.1.4.1, §3.2.10)."""
+        """What changed after `since` (RFC 7162 §3.1.4.1, §3.2.10); raises NOT_FOUND."""
         ...
 
     def read_contents(self, contents: Sequence[ContentId]) -> list[StoredContent]:
@@ -312,7 +315,10 @@ class MailStore(Protocol):
         ...
 
     def lock_maildrop(self, user: UserId, session: int, *, exclusive: bool) -> LockToken:
-        """POP3 takes the lock alone, IMAP4 together; raises IN_USE. Locks of dead processes do not count."""
+        """POP3 takes the lock alone, IMAP4 together; raises IN_USE, and NOT_FOUND for a user that is gone.
+
+        Locks of dead processes do not count.
+        """
         ...
 
     def unlock_maildrop(self, token: LockToken) -> None:

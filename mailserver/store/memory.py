@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: MIT
+"""MailStore in dictionaries: the twin of `database.py` for dialogues and fast tests.
+
+Futures are done when `submit` returns. It passes the contract suite of the real store and shares its `Ledger`; what it
+leaves out is other processes. `failure` makes it fail on purpose, as the real one does when the database is away.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mailserver import clock
+from mailserver.errors import Kind, MailError
+from mailserver.journey.records import JourneyRecord, JourneyStepRecord
+from mailserver.store.interface import (
+    Changes,
+    Copying,
+    Entry,
+    LockToken,
+    Mailbox,
+    MailboxCounts,
+    NewContent,
+    NewQueued,
+    NewWork,
+    StoredContent,
+    Unit,
+    UnitResult,
+)
+from mailserver.store.ledger import EntryState, Gone, Ledger, MailboxState
+from mailserver.store.names import INBOX, is_below, normal_name, renamed, show_order
+from mailserver.store.spool import SpoolWriter
+from mailserver.values import SPECIAL_MAILBOXES, ContentId, MailboxId, ModSeq, SpecialUse, Uid, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    user: UserId
+    exclusive: bool
+
+
+class MemoryStore:
+    """A MailStore that forgets everything. Users are made known with `add_user`.
+
+    `journeys`, `steps`, `work` and `queued` hold what units have recorded, for tests to look at.
+    """
+
+    def __init__(self, spool: Path | None = None) -> None:
+        self.journeys: list[JourneyRecord] = []
+        self.steps: list[JourneyStepRecord] = []
+        self.work: list[NewWork] = []
+        self.queued: list[tuple[ContentId, NewQueued]] = []
+        self.failure: MailError | None = None
+        """While set, every call fails with it and changes nothing."""
+        self._spool = spool or Path(tempfile.gettempdir())
+        self._mutex = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._users: set[UserId] = set()
+        self._mailboxes: dict[MailboxId, Mailbox] = {}
+        self._contents: dict[ContentId, StoredContent] = {}
+        self._former: dict[tuple[UserId, str], int] = {}
+        self._gone: list[Gone] = []
+        self._locks: dict[int, _Lock] = {}
+        self._states: dict[MailboxId, MailboxState] = {}
+        self._entries: dict[MailboxId, dict[Uid, EntryState]] = {}
+
+    def add_user(self, user: UserId) -> Mailbox:
+        """Make a user known, with all special mailboxes; gives the Inbox."""
+        self._users.add(user)
+        made = [self.create_mailbox(user, name, use) for name, use in SPECIAL_MAILBOXES]
+        return made[0]
+
+    # ------------------------------------------------------------ writing
+
+    def open_spool(self) -> SpoolWriter:
+        return SpoolWriter(self._spool)
+
+    def submit(self, unit: Unit) -> Future[UnitResult]:
+        future: Future[UnitResult] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            with self._mutex:
+                result = self._write(unit)
+        except MailError as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+        return future
+
+    def _write(self, unit: Unit) -> UnitResult:
+        self._fail_if_told()
+        ledger = Ledger(self._states, self._entries, clock.now())
+        ledger.check(unit)
+        contents = [self._keep(filing.content) for filing in unit.filings]
+        result = ledger.carry_out(unit, contents)
+        self._gone += ledger.gone
+        for filing, content in zip(unit.filings, contents, strict=True):
+            self.queued += [(content, queued) for queued in filing.queued]
+        self.journeys += unit.journeys
+        self.steps += unit.steps
+        self.work += unit.work
+        return result
+
+    def _keep(self, new: NewContent) -> ContentId:
+        content = ContentId(next(self._numbers))
+        self._contents[content] = StoredContent(
+            id=content,
+            ref=new.ref,
+            head=new.head,
+            return_path_size=new.return_path_size,
+            size=new.size,
+            body=b"".join(new.body.chunks()),
+            path=None,
+            fields=dict(new.fields),
+        )
+        if new.body.path is not None:
+            new.body.path.unlink(missing_ok=True)
+        return content
+
+    # ------------------------------------------------------------ mailboxes
+
+    def list_mailboxes(self, user: UserId) -> list[Mailbox]:
+        with self._mutex:
+            self._fail_if_told()
+            mine = [self._present(mailbox) for mailbox in self._mailboxes.values() if mailbox.user == user]
+        return sorted(mine, key=lambda mailbox: show_order(mailbox.name))
+
+    def get_mailbox(self, user: UserId, name: str) -> Mailbox:
+        with self._mutex:
+            self._fail_if_told()
+            found = self._find(user, normal_name(name))
+            if found is None:
+                raise MailError(Kind.NOT_FOUND, f"mailbox {name!r}")
+            return self._present(found)
+
+    def get_mailbox_by_id(self, mailbox: MailboxId) -> Mailbox:
+        with self._mutex:
+            return self._present(self._get(mailbox))
+
+    def create_mailbox(self, user: UserId, name: str, special_use: SpecialUse | None = None) -> Mailbox:
+        with self._mutex:
+            self._fail_if_told()
+            name = normal_name(name)
+            if user not in self._users:
+                raise MailError(Kind.NOT_FOUND, f"user {user}")
+            if self._find(user, name) is not None:
+                raise MailError(Kind.EXISTS, name)
+            made = MailboxId(next(self._numbers))
+            state = MailboxState(made, self._next_uid_validity(user, name))
+            self._states[made] = state
+            self._entries[made] = {}
+            self._mailboxes[made] = Mailbox(
+                made, user, name, special_use, True, state.uid_validity, Uid(state.uid_next), ModSeq(state.modseq)
+            )
+            return self._mailboxes[made]
+
+    def rename_mailbox(self, mailbox: MailboxId, name: str) -> Mailbox:
+        with self._mutex:
+            old = self._get(mailbox)
+            name = normal_name(name)
+            if old.name == INBOX:
+                return self._move_inbox(old, name)
+            if is_below(name, old.name):
+                raise MailError(Kind.FORBIDDEN, "a mailbox cannot go below itself")
+            mine = sorted(self.list_mailboxes(old.user), key=lambda found: found.name)
+            moving = [found for found in mine if found.name == old.name or is_below(found.name, old.name)]
+            names = {found.id: renamed(found.name, old.name, name) for found in moving}
+            staying = {found.name for found in mine if found.id not in names}
+            if name == old.name or not staying.isdisjoint(names.values()):
+                raise MailError(Kind.EXISTS, name)
+            for found in moving:
+                self._rename_one(found, names[found.id])
+            return self._present(self._mailboxes[mailbox])
+
+    def _rename_one(self, mailbox: Mailbox, name: str) -> None:
+        state = self._states[mailbox.id]
+        self._former[mailbox.user, mailbox.name] = state.uid_validity
+        if state.uid_validity <= self._former.get((mailbox.user, name), 0):
+            state.uid_validity = self._next_uid_validity(mailbox.user, name)
+        self._mailboxes[mailbox.id] = replace(mailbox, name=name)
+
+    def _move_inbox(self, inbox: Mailbox, name: str) -> Mailbox:
+        target = self.create_mailbox(inbox.user, name)
+        everything = tuple(sorted(self._entries[inbox.id]))
+        self.submit(Unit(copies=(Copying(inbox.id, everything, target.id, move=True),))).result()
+        return self._present(target)
+
+    def delete_mailbox(self, mailbox: MailboxId) -> None:
+        with self._mutex:
+            found = self._get(mailbox)
+            if found.name == INBOX:
+                raise MailError(Kind.FORBIDDEN, "the Inbox stays")
+            self._former[found.user, found.name] = self._states[mailbox].uid_validity
+            del self._mailboxes[mailbox], self._states[mailbox], self._entries[mailbox]
+            self._gone = [gone for gone in self._gone if gone.mailbox != mailbox]
+
+    def set_subscribed(self, mailbox: MailboxId, subscribed: bool) -> None:
+        with self._mutex:
+            self._mailboxes[mailbox] = replace(self._get(mailbox), subscribed=subscribed)
+
+    def _next_uid_validity(self, user: UserId, name: str) -> int:
+        return max(int(clock.now().timestamp()), self._former.get((user, name), 0) + 1)
+
+    def _find(self, user: UserId, name: str) -> Mailbox | None:
+        return next((found for found in self._mailboxes.values() if (found.user, found.name) == (user, name)), None)
+
+    def _get(self, mailbox: MailboxId) -> Mailbox:
+        self._fail_if_told()
+        if mailbox not in self._mailboxes:
+            raise MailError(Kind.NOT_FOUND, f"mailbox {mailbox} is gone")
+        return self._mailboxes[mailbox]
+
+    def _present(self, mailbox: Mailbox) -> Mailbox:
+        """With the counters of this moment."""
+        state = self._states[mailbox.id]
+        return replace(
+            mailbox, uid_validity=state.uid_validity, uid_next=Uid(state.uid_next), modseq=ModSeq(state.modseq)
+        )
+
+    def _fail_if_told(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    # ------------------------------------------------------------ reading
+
+    def count(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, MailboxCounts]:
+        with self._mutex:
+            self._fail_if_told()
+            return {id_: self._states[id_].counts() for id_ in mailboxes if id_ in self._states}
+
+    def list_entries(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> list[Entry]:
+        with self._mutex:
+            self._fail_if_told()
+            entries = self._entries.get(mailbox, {})
+            uids = sorted(uid for uid in entries if uid > after_uid)[:limit]
+            return [entries[uid].as_entry() for uid in uids]
+
+    def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
+        with self._mutex:
+            self._get(mailbox)
+            changed = [entry for entry in self._entries[mailbox].values() if entry.modseq > since]
+            gone = {gone.uid for gone in self._gone if gone.mailbox == mailbox and gone.modseq > since}
+            return Changes(
+                tuple(entry.as_entry() for entry in sorted(changed, key=lambda entry: entry.uid)),
+                tuple(sorted(gone)),
+                ModSeq(self._states[mailbox].modseq),
+            )
+
+    def read_contents(self, contents: Sequence[ContentId]) -> list[StoredContent]:
+        with self._mutex:
+            self._fail_if_told()
+            return [self._contents[content] for content in contents if content in self._contents]
+
+    def read_fields(self, contents: Sequence[ContentId]) -> dict[ContentId, Mapping[str, str]]:
+        return {content.id: content.fields for content in self.read_contents(contents)}
+
+    # ------------------------------------------------------------ locks
+
+    def lock_maildrop(self, user: UserId, session: int, *, exclusive: bool) -> LockToken:
+        with self._mutex:
+            self._fail_if_told()
+            if user not in self._users:
+                raise MailError(Kind.NOT_FOUND, f"user {user}")
+            if any(lock.user == user and (exclusive or lock.exclusive) for lock in self._locks.values()):
+                raise MailError(Kind.IN_USE, f"maildrop of user {user}")
+            token = LockToken(next(self._numbers), user)
+            self._locks[token.id] = _Lock(user, exclusive)
+            return token
+
+    def unlock_maildrop(self, token: LockToken) -> None:
+        with self._mutex:
+            self._locks.pop(token.id, None)
+
+    def close(self) -> None:
+        """Nothing waits here."""
