@@ -28,6 +28,8 @@ class Environment:
     database_url: str
     broker_url: str
     key_file: Path
+    blobs: str
+    """Where large message bodies are: empty for the data folder, another folder, or s3://bucket/prefix (store/blobs)."""
 
     @property
     def embedded_database(self) -> bool:
@@ -51,6 +53,7 @@ def read_environment(environ: dict[str, str] | None = None) -> Environment:
         database_url=env.get("DATABASE_URL", ""),
         broker_url=env.get("CELERY_BROKER_URL", ""),
         key_file=Path(env.get("PILLARBOX_KEY_FILE") or data / "secret.key").resolve(),
+        blobs=env.get("PILLARBOX_BLOBS", ""),
     )
 
 

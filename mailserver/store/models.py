@@ -2,7 +2,8 @@
 """Mailboxes, their entries, shared contents, and what was expunged.
 
 RFC 9051 §2.3.1 (UIDs), RFC 7162 §3.1 (mod-sequences), RFC 8474 (object ids), RFC 8514 (save date).
-Written only by the group commit (`writer.py`) and `database.py`; nobody outside this package sees these classes.
+Written only by the group commit (`writer.py`) and its neighbours; nobody outside this package sees these classes,
+but for foreign keys by name and the console's lists.
 """
 
 from __future__ import annotations
@@ -18,23 +19,31 @@ class Content(models.Model):
     `body`, or in the file that `blob` names. `fields` are header fields for lists, sorting and search.
     """
 
-    ref = models.CharField(max_length=26, db_index=True)
+    ref = models.CharField(max_length=26)
     sha256 = models.CharField(max_length=64)
     head = models.BinaryField(default=b"")
     return_path_size = models.PositiveIntegerField(default=0)
     body = models.BinaryField(null=True)
-    blob = models.CharField(max_length=80, blank=True, db_index=True)
+    blob = models.CharField(max_length=80, blank=True)
     size = models.PositiveBigIntegerField()
     fields = models.JSONField(default=dict)
     envelope = models.JSONField(null=True)
     structure = models.JSONField(null=True)
     created = models.DateTimeField()
 
+    class Meta:
+        indexes = [
+            models.Index(fields=("ref",), name="content_ref"),
+            models.Index(fields=("blob",), name="content_blob", condition=~models.Q(blob="")),
+        ]
+
 
 class Mailbox(models.Model):
     """A folder of a user, with the counters that RFC 9051 §2.3.1 and RFC 7162 §3.1 need.
 
     `modseq` is the highest one given out, so each change takes `modseq + 1`. Names are Unicode with "/" between levels.
+    `messages`, `unseen`, `deleted` and `size` count the entries that are not held; each transaction that changes entries
+    keeps them right, so that STATUS and the console's lists read no entry.
     """
 
     user = models.ForeignKey("users.User", on_delete=models.CASCADE, related_name="mailboxes")
@@ -44,6 +53,10 @@ class Mailbox(models.Model):
     uid_validity = models.PositiveBigIntegerField()
     uid_next = models.PositiveBigIntegerField(default=1)
     modseq = models.PositiveBigIntegerField(default=1)
+    messages = models.PositiveBigIntegerField(default=0)
+    unseen = models.PositiveBigIntegerField(default=0)
+    deleted = models.PositiveBigIntegerField(default=0)
+    size = models.PositiveBigIntegerField(default=0)
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -55,13 +68,27 @@ class Mailbox(models.Model):
         return self.name
 
 
-class Entry(models.Model):
-    """A message in a mailbox. `held` entries are invisible to every client (spec services 3.2)."""
+class FormerName(models.Model):
+    """A name that a mailbox gave up, and its UIDVALIDITY then: the name's next mailbox must have a greater one."""
 
-    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="entries")
+    user = models.ForeignKey("users.User", on_delete=models.CASCADE, related_name="+", db_index=False)
+    name = models.CharField(max_length=255)
+    uid_validity = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("user", "name"), name="former_name_once_for_user")]
+
+
+class Entry(models.Model):
+    """A message in a mailbox. `flags` are separated by spaces and sorted.
+
+    `held` entries are invisible to every client (spec services 3.2).
+    """
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="entries", db_index=False)
     uid = models.PositiveBigIntegerField()
     modseq = models.PositiveBigIntegerField()
-    flags = models.JSONField(default=list)
+    flags = models.TextField(blank=True)
     size = models.PositiveBigIntegerField()
     internal_date = models.DateTimeField()
     saved = models.DateTimeField()
@@ -76,7 +103,7 @@ class Entry(models.Model):
 class Expunged(models.Model):
     """A UID that is gone, and at which mod-sequence: what VANISHED (EARLIER) answers from (RFC 7162 §3.2.10)."""
 
-    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="expunged")
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="expunged", db_index=False)
     uid = models.PositiveBigIntegerField()
     modseq = models.PositiveBigIntegerField()
 
@@ -84,8 +111,18 @@ class Expunged(models.Model):
         indexes = [models.Index(fields=("mailbox", "modseq"), name="expunged_changes")]
 
 
+class RetiredBlob(models.Model):
+    """A body file whose content row was deleted: unlinked once a grace period has passed (design section 4)."""
+
+    name = models.CharField(max_length=80, unique=True)
+    retired = models.DateTimeField(db_index=True)
+
+
 class MaildropLock(models.Model):
-    """Somebody is using a user's mail: POP3 alone, IMAP4 together (spec services 2.4). Dies with its process's heartbeat."""
+    """Somebody is using a user's mail: POP3 alone, IMAP4 together (spec services 2.4).
+
+    Dies with its process's heartbeat.
+    """
 
     user = models.ForeignKey("users.User", on_delete=models.CASCADE, related_name="maildrop_locks")
     process = models.ForeignKey("activity.Process", on_delete=models.CASCADE, related_name="maildrop_locks")
