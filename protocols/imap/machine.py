@@ -226,16 +226,18 @@ class Machine:
         line = self._take_line(self._limits.line_bytes, assembly.tag if assembly else None)
         if line is None:
             return Signal.NEED_DATA
+        begins = assembly is None
         if assembly is None:
-            assembly = self._assembly = self._begin(line)
+            assembly = self._begin(line)
         assembly.size += len(line)
         if b"\x00" in line or b"\r" in line:
             raise self._refuse(line, "NUL or CR in the line")
         if assembly.size > self._limits.command_bytes:
             raise self._refuse(line, "the command is too long", replies.TOO_BIG_CODE)
         if assembly.reading:
-            assert assembly.lexer
-            assembly.lexer.extend(assembly.literal, line)
+            if not begins:
+                assert assembly.lexer
+                assembly.lexer.extend(assembly.literal, line)
             return self._read_on(assembly, line)
         assembly.pieces.append(line)
         mark = LITERAL_MARK.search(line) if line.endswith(b"}") else None

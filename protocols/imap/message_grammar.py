@@ -7,9 +7,12 @@ RFC 9051 §6.4, RFC 5256 (SORT, THREAD), RFC 6851 (MOVE), RFC 7162 (CONDSTORE, Q
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 from mailserver.mime.sorting import SortCriterion, SortKey
 from protocols.imap import commands as c
-from protocols.imap.fetch_items import parse_fetch_items
+from protocols.imap.fetch_items import FetchItem, parse_fetch_items
 from protocols.imap.lexer import MAX_MODSEQ, GrammarError, Lexer
 from protocols.imap.search_keys import (
     SearchReturn,
@@ -28,16 +31,56 @@ def parse_uid_expunge(tag: str, lexer: Lexer) -> c.Expunge:
     return c.Expunge(tag, lexer.sequence_set())
 
 
+@dataclass(frozen=True, slots=True)
+class _FetchWish:
+    """What FETCH asks for, without saying of which messages."""
+
+    items: tuple[FetchItem, ...]
+    changed_since: int | None = None
+    vanished: bool = False
+    partial: PartialRange | None = None
+
+
 def parse_fetch(tag: str, lexer: Lexer, *, uid: bool = False) -> c.Fetch:
     messages = lexer.sequence_set()
     lexer.space()
+    wish = _read_wish(lexer)
+    # RFC 7162 §3.2.6 and RFC 9394 §3.2.
+    if wish.vanished and (wish.changed_since is None or not uid):
+        raise GrammarError("VANISHED needs UID FETCH and CHANGEDSINCE")
+    if wish.partial and not uid:
+        raise GrammarError("PARTIAL needs UID FETCH")
+    return c.Fetch(tag, uid, messages, wish.items, wish.changed_since, wish.vanished, wish.partial)
+
+
+def _read_wish(lexer: Lexer) -> _FetchWish:
+    """From memory where it can be: a mail program asks for the same few things all day long."""
+    rest = lexer.line[lexer.position :]
+    if len(rest) > MAX_REMEMBERED_BYTES or rest.endswith(b"}"):
+        return _parse_wish(lexer)
+    lexer.position = len(lexer.line)
+    return _remembered_wish(rest)
+
+
+MAX_REMEMBERED_BYTES = 400
+
+
+@lru_cache(maxsize=1000)
+def _remembered_wish(text: bytes) -> _FetchWish:
+    lexer = Lexer([text])
+    wish = _parse_wish(lexer)
+    lexer.end()
+    return wish
+
+
+def _parse_wish(lexer: Lexer) -> _FetchWish:
     items = parse_fetch_items(lexer)
     changed_since: int | None = None
     vanished = False
-    window: PartialRange | None = None
+    partial: PartialRange | None = None
 
     def modifier() -> None:
-        nonlocal changed_since, vanished, window
+        nonlocal changed_since, vanished, partial
         word = lexer.label()
         if word == "VANISHED":
             vanished = True
@@ -46,18 +89,13 @@ def parse_fetch(tag: str, lexer: Lexer, *, uid: bool = False) -> c.Fetch:
         if word == "CHANGEDSINCE":
             changed_since = lexer.nz_number(MAX_MODSEQ)
         elif word == "PARTIAL":
-            window = parse_partial_range(lexer)
+            partial = parse_partial_range(lexer)
         else:
             raise GrammarError("unknown modifier")
 
     if lexer.take(b" "):
         lexer.list_of(modifier)
-    # RFC 7162 §3.2.6 and RFC 9394 §3.2.
-    if vanished and (changed_since is None or not uid):
-        raise GrammarError("VANISHED needs UID FETCH and CHANGEDSINCE")
-    if window and not uid:
-        raise GrammarError("PARTIAL needs UID FETCH")
-    return c.Fetch(tag, uid, messages, items, changed_since, vanished, window)
+    return _FetchWish(items, changed_since, vanished, partial)
 
 
 def parse_store(tag: str, lexer: Lexer, *, uid: bool = False) -> c.Store:

@@ -39,6 +39,8 @@ def parse_authenticate(tag: str, lexer: Lexer) -> c.Authenticate:
     if lexer.at_end():
         return c.Authenticate(tag, mechanism)
     lexer.space()
+    if lexer.at_end():
+        raise GrammarError("expected a response, = for an empty one")
     encoded = lexer.line[lexer.position :]
     lexer.position = len(lexer.line)
     # RFC 4959 §3: "=" is the empty response.
