@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from mailserver.mime.raw_fields import skip_comment
 
@@ -102,7 +103,7 @@ def _address(tokens: list[_Token]) -> tuple[HeaderAddress, ...]:
     if opening is None:
         comment = next((token.text for token in tokens if token.kind == "comment"), None)
         return (_addr_spec(plain, comment or None, None),)
-    inside = [token for token in plain[opening + 1 :] if token.kind != ">"]
+    inside = list(takewhile(lambda token: token.kind != ">", plain[opening + 1 :]))
     route: str | None = None
     if inside and inside[0].kind == "@":
         colon = next((place for place, token in enumerate(inside) if token.kind == ":"), len(inside))
