@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""House style section 4, what import-linter cannot say: who may touch Django, asyncio and Lua, and where imports stand."""
+
+from __future__ import annotations
+
+import ast
+from fnmatch import fnmatch
+
+import pytest
+
+from tests.support.sources import PACKAGES, Source, product_sources
+
+MAY_IMPORT = {
+    "django": (
+        "manage.py",
+        "mailserver/*/models.py",
+        "mailserver/*/services.py",
+        "mailserver/*/apps.py",
+        "mailserver/config/*.py",
+        "mailserver/project/*.py",
+        "mailserver/management/*.py",
+        "mailserver/database.py",  # the one translation of Django's failures
+        "mailserver/notices.py",
+        "mailserver/store/*.py",  # but see STILL_PURE
+        "mailserver/users/backend.py",  # the console's log-in
+        "mailserver/users/passwords.py",  # Django's hasher interface
+        "protocols/management/*.py",
+        "admin_ui/*.py",
+        "workers/*.py",
+    ),
+    "asyncio": (
+        "protocols/net/*.py",
+        "protocols/*/session.py",
+        "protocols/*/handler.py",
+        "protocols/*/server.py",
+        "protocols/*/client.py",
+        "protocols/sasl/login.py",
+        "protocols/management/*.py",
+        "protocols/supervisor/*.py",
+        "mailserver/pipeline/*.py",
+        "mailserver/hooks/*.py",
+    ),
+    "aiosmtpd": ("protocols/smtp/*.py",),
+    "lupa": ("mailserver/hooks/lua.py",),
+    "celery": ("workers/*.py", "mailserver/project/*.py"),
+    "kombu": ("mailserver/project/*.py", "workers/*.py"),
+}
+"""Each library, and the files that may import it (house style section 4, rule 5)."""
+
+STILL_PURE = ("mailserver/config/catalog.py", "mailserver/config/snapshot.py", "mailserver/store/interface.py")
+"""Files within a permitted folder that stand on Python alone."""
+
+
+@pytest.mark.parametrize("library", MAY_IMPORT)
+def test_a_library_stays_where_it_belongs(library: str) -> None:
+    strays = [
+        f"{source.name}:{getattr(statement, 'lineno', 0)}"
+        for source in product_sources()
+        for module, statement in source.imported()
+        if module.partition(".")[0] == library and not _may(source, library)
+    ]
+    assert strays == []
+
+
+def _may(source: Source, library: str) -> bool:
+    if source.name in STILL_PURE:
+        return False
+    return any(fnmatch(source.name, pattern) for pattern in MAY_IMPORT[library])
+
+
+@pytest.mark.parametrize("library", MAY_IMPORT)
+def test_every_permission_is_used_for_something(library: str) -> None:
+    """A pattern that names one file which is gone is a leftover."""
+    names = {source.name for source in product_sources()}
+    gone = [pattern for pattern in MAY_IMPORT[library] if "*" not in pattern and pattern not in names]
+    assert [name for name in gone if name != "mailserver/hooks/lua.py"] == []
+
+
+def test_no_import_hides_in_a_function_to_escape_a_cycle() -> None:
+    """Our own modules are imported at the top; `AppConfig.ready` is where Django asks for it otherwise."""
+    hidden = [
+        f"{source.name}:{node.lineno} {function.name}"
+        for source in product_sources()
+        for function in source.functions()
+        if function.name != "ready"
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in PACKAGES
+    ]
+    assert hidden == []
