@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How every file looks: licence line, opening sentence, size, and nothing that only its author's machine understands."""
+"""How every file looks: licence line, opening sentence, size, and nothing that only one machine understands."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""House style section 4, what import-linter cannot say: who may touch Django, asyncio and Lua, and where imports stand."""
+"""House style section 4, what import-linter cannot say: who may touch Django, asyncio, Lua; where imports stand."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -154,7 +155,8 @@ async def drive_smtp(load: SmtpLoad) -> Result:
     async def one_after_another() -> None:
         while totals[0] + totals[1] < load.messages:
             ended: asyncio.Future[_Session] = loop.create_future()
-            await loop.create_connection(lambda: _Session(load, numbers, ended.set_result), "127.0.0.1", load.port)
+            make_session = partial(_Session, load, numbers, ended.set_result)
+            await loop.create_connection(make_session, "127.0.0.1", load.port)
             session = await ended
             totals[0] += session.accepted
             totals[1] += session.refused

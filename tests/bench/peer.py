@@ -18,6 +18,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.installation import free_port
 from tests.support.waiting import wait_until
 
 PASSWORD = "bench-secret-1"
@@ -107,12 +108,6 @@ service pop3-login {{
 def is_installed() -> bool:
     """Whether both are here, and we may start them (Postfix wants root)."""
     return os.geteuid() == 0 and all(shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("postfix", "dovecot"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Peer:

@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from tests.support.processes import descendants, is_running
 from tests.support.waiting import wait_until
 
 NAMED_BY = "PILLARBOX_TEST_DATABASE_URL"
@@ -42,8 +43,7 @@ class PrivatePostgres:
     def processes(self) -> list[int]:
         """The postmaster first, then its children."""
         postmaster = int(self._server.get_pid())
-        children = Path(f"/proc/{postmaster}/task/{postmaster}/children")
-        return [postmaster, *(int(pid) for pid in children.read_text().split())]
+        return list(descendants(postmaster))
 
     def kill(self) -> None:
         """SIGKILL to every process of the server at once; nothing is flushed. Returns when all are gone."""
@@ -51,7 +51,7 @@ class PrivatePostgres:
         for pid in doomed:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(_runs(pid) for pid in doomed), 10, "the killed PostgreSQL to be gone")
+        wait_until(lambda: not any(is_running(pid) for pid in doomed), 10, "the killed PostgreSQL to be gone")
 
     def start_again(self) -> None:
         """After `kill`: recovers from its log and accepts connections when this returns."""
@@ -63,15 +63,6 @@ class PrivatePostgres:
         with suppress(Exception):
             self._server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _runs(pid: int) -> bool:
-    """Whether the process is there and not merely waiting to be collected by its parent."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
 
 
 @contextmanager
