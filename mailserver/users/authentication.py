@@ -55,3 +55,10 @@ class Authenticator(Protocol):
     def record_failure(self, login: str, client: Client, reason: str, *, counts: bool = True) -> None:
         """A proof was wrong. `counts=False` when only a recoverable secret was missing (design section 4)."""
         ...
+
+    def may_log_in_again(self, user: UserId, delay_seconds: int) -> bool:
+        """Whether the user's last POP3 login lies so far back (RFC 2449 §6.5); if so, this becomes the last one.
+
+        Asked only where a delay is configured; one answer for all processes of the installation.
+        """
+        ...

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, field
+from datetime import timedelta
 
-from mailserver import logs, vault
+from django.db.models import Q
+
+from mailserver import clock, logs, vault
 from mailserver.addressing.services import default_domain
 from mailserver.errors import Kind, MailError
 from mailserver.users.authentication import LoggedInUser, ScramVerifier
@@ -81,6 +84,12 @@ class DatabaseAuthenticator:
 
     def record_failure(self, login: str, client: Client, reason: str, *, counts: bool = True) -> None:
         _log_failure(login, client, reason if counts else f"{reason} (not held against anybody)")
+
+    def may_log_in_again(self, user: UserId, delay_seconds: int) -> bool:
+        """One UPDATE decides, so that of two logins at once only one gets in."""
+        now = clock.now()
+        rested = Q(last_pop3_login=None) | Q(last_pop3_login__lte=now - timedelta(seconds=delay_seconds))
+        return bool(User.objects.filter(rested, pk=user).update(last_pop3_login=now))
 
     def _is_right(self, account: _Account | None, password: str) -> bool:
         """Hashes when the password was not right a moment ago, also for nobody at all."""

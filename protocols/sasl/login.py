@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from mailserver.errors import Kind, MailError
 from mailserver.users.authentication import Authenticator, LoggedInUser
@@ -45,6 +46,19 @@ class Failure:
 
 
 Outcome = Challenge | Success | Failure
+
+
+def may_send_password(client: Client, *, encryption_required: bool) -> bool:
+    """Whether a password may travel in plain text: under TLS, from this machine, or where nobody asked for more."""
+    return client.encrypted or not encryption_required or is_loopback(client.address)
+
+
+def is_loopback(address: str) -> bool:
+    """This machine itself, to which neither session limits nor the need for encryption apply (design section 3)."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 class Login:
