@@ -29,7 +29,7 @@ class Environment:
     broker_url: str
     key_file: Path
     blobs: str
-    """Where large message bodies are: empty for the data folder, another folder, or s3://bucket/prefix (store/blobs)."""
+    """Where large bodies are: empty for the data folder, another folder, or s3://bucket/prefix (store/blobs.py)."""
 
     @property
     def embedded_database(self) -> bool:
