@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.full_disk import SmallDisk
 from tests.support.processes import descendants, proportional_bytes, read_proc
 from tests.support.sources import ROOT
 from tests.support.waiting import wait_until
@@ -33,9 +34,10 @@ FOREIGN_SETTINGS = re.compile(r"^(PILLARBOX_|DATABASE_URL|CELERY_BROKER_URL|DJAN
 class Installation:
     """A data folder and, between `start` and `stop`, the processes on it."""
 
-    def __init__(self, data: Path, **environment: str) -> None:
-        """`environment` is added to the settings that every test installation has."""
+    def __init__(self, data: Path, *, within: SmallDisk | None = None, **environment: str) -> None:
+        """`environment` is added to what every test installation has; `within` is where its processes live."""
         self.data = data
+        self._within = within
         self.offset = free_offset()
         self.web_port = free_port()
         self.log = data.with_name(f"{data.name}-output.txt")
@@ -62,9 +64,13 @@ class Installation:
     def start(self, *options: str) -> str:
         """Run it and wait for the line that says it is ready; the output up to there."""
         with self.log.open("wb") as output:
-            command = [sys.executable, "manage.py", "run", *options]
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                [*(self._within.enter() if self._within else ()), sys.executable, "manage.py", "run", *options],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         try:
             wait_until(self._is_ready, READY_SECONDS, "`Pillarbox is ready`")
@@ -97,7 +103,8 @@ class Installation:
 
     def manage(self, *arguments: str, check: bool = True) -> str:
         """Run a command on it as an administrator would; its output."""
-        command = [sys.executable, "manage.py", *arguments]
+        beside = self._within.join(self.process.pid) if self._within and self.process else ()
+        command = [*beside, sys.executable, "manage.py", *arguments]
         done = subprocess.run(
             command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False, timeout=120
         )

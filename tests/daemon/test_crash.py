@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Nothing that got its 250 is ever lost or doubled: daemon killed, database killed, disk full.
+
+RFC 5321 §6.1. Small by default; PILLARBOX_CRASH_ROUNDS and PILLARBOX_CRASH_MESSAGES make it as long as wanted
+(the acceptance run used 10 rounds of 5,000).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.full_disk import SmallDisk
+from tests.support.installation import Installation
+from tests.support.load import Load, assert_nothing_lost, read_everything
+from tests.support.postgres import PrivatePostgres, fresh_database
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+ROUNDS = int(os.environ.get("PILLARBOX_CRASH_ROUNDS", "2"))
+MESSAGES = int(os.environ.get("PILLARBOX_CRASH_MESSAGES", "300"))
+PATIENCE_SECONDS = 60 + MESSAGES / 20
+PASSWORD = "crash-secret-1"
+USERS = [f"user{number}" for number in range(5)]
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    with Installation(tmp_path / "data") as running:
+        running.add_users(USERS, PASSWORD)
+        _wait_for_users(running)
+        yield running
+
+
+def _wait_for_users(running: Installation) -> None:
+    """Until the daemon knows the users that a command has just made."""
+    load = Load(running.port("smtp"), USERS, enough=len(USERS), sessions=1, prefix="first")
+    load.start().finish(30)
+
+
+def test_the_daemon_is_killed_at_random_moments(installation: Installation) -> None:
+    chance = random.Random()
+    for number in range(ROUNDS):
+        load = Load(installation.port("smtp"), USERS, MESSAGES, prefix=f"round{number}").start()
+        kills = 0
+        while load.done < MESSAGES:
+            threading.Event().wait(chance.uniform(0.2, 1.0))
+            if load.done < MESSAGES * 0.9:
+                _kill_daemon(installation)
+                kills += 1
+            load.wait_for(load.done + 1, PATIENCE_SECONDS)
+        ledger = load.finish(PATIENCE_SECONDS)
+        assert kills > 0
+        assert ledger.cut_off > 0
+        assert_nothing_lost(ledger, read_everything(installation.port("pop3"), USERS, PASSWORD))
+
+
+def _kill_daemon(installation: Installation) -> None:
+    """SIGKILL, as the kernel does when memory runs out; then the supervisor has to start another."""
+    doomed = wait_until(installation.daemons, 30, "a daemon to kill")
+    for pid in doomed:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: set(installation.daemons()) - set(doomed), 30, "the supervisor to start the daemon again")
+
+
+@pytest.mark.database
+def test_the_database_is_killed(tmp_path: Path) -> None:
+    """PostgreSQL dies without a word: clients see 4xx or a closed connection, and service resumes by itself."""
+    server = PrivatePostgres()
+    try:
+        with (
+            fresh_database(server.url(), "pillarbox_crash") as url,
+            Installation(tmp_path / "data", DATABASE_URL=url) as running,
+        ):
+            running.add_users(USERS, PASSWORD)
+            _wait_for_users(running)
+            daemons = running.daemons()
+            for number in range(ROUNDS):
+                load = Load(running.port("smtp"), USERS, MESSAGES, prefix=f"round{number}").start()
+                load.wait_for(MESSAGES // 4, PATIENCE_SECONDS)
+                server.kill()
+                wait_until(lambda load=load: load.ledger.temporary or load.ledger.cut_off, 30, "a client to notice")
+                server.start_again()
+                ledger = load.finish(PATIENCE_SECONDS)
+                assert_nothing_lost(ledger, read_everything(running.port("pop3"), USERS, PASSWORD))
+            assert running.daemons() == daemons, "the daemon outlives its database"
+    finally:
+        server.stop()
+
+
+def test_the_disk_is_full(tmp_path: Path) -> None:
+    """452 while there is no room (RFC 5321 §4.5.3.1.10 asks for it), nothing lost, and on again once there is."""
+    disk = SmallDisk(tmp_path / "small")
+    with Installation(disk.data, within=disk) as running:
+        running.add_users(USERS, PASSWORD)
+        _wait_for_users(running)
+        load = Load(running.port("smtp"), USERS, MESSAGES).start()
+        load.wait_for(MESSAGES // 4, PATIENCE_SECONDS)
+        disk.fill(running.daemons())
+        wait_until(lambda: len(load.ledger.temporary) >= 5, 30, "refusals")
+        assert {reply[:3] for reply in load.ledger.temporary} == {"452"}
+        disk.free(running.daemons())
+        ledger = load.finish(PATIENCE_SECONDS)
+        assert_nothing_lost(ledger, read_everything(running.port("pop3"), USERS, PASSWORD))
