@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
+from mailserver import clock
 from mailserver.config.catalog import JOURNEY_KEEP_DAYS
 from mailserver.config.stored import get_setting
 from mailserver.errors import Kind, MailError
@@ -72,6 +73,13 @@ def counts_since(moment: datetime) -> JourneyCounts:
     rows = JourneyEvent.objects.filter(at__gte=moment, kind__in=kinds).order_by()
     counted = dict(rows.values_list("kind").annotate(count=Count("pk")))
     return JourneyCounts(**{kind.value: counted.get(kind.value, 0) for kind in kinds})
+
+
+def record_step(ref: str, kind: JourneyStep, recipient: str = "", detail: str = "") -> None:
+    """Add a step in the caller's transaction, for what an administrator does; mail itself goes by the group commit."""
+    JourneyEvent.objects.create(
+        journey_id=ref, at=clock.now(), kind=kind.value, recipient=recipient[:320], detail=detail[:1000]
+    )
 
 
 def forget_old(now: datetime) -> int:
