@@ -15,12 +15,12 @@ from typing import TypeVar
 
 from mailserver import clock, notices
 from mailserver.errors import MailError
-from mailserver.journey.models import Journey, JourneyEvent
 from mailserver.outqueue.models import QueuedRecipient
-from mailserver.store.interface import Filing, Unit, UnitResult
+from mailserver.store.bulk import Row, Table
+from mailserver.store.interface import Filing, NewContent, Unit, UnitResult
 from mailserver.store.ledger import EntryState, Ledger, MailboxState, entries_of, mailboxes_of
 from mailserver.store.models import Content, Entry, Expunged, Mailbox
-from mailserver.store.records import clean, journey_row, queued_rows, step_row, work_row
+from mailserver.store.records import JOURNEYS, STEPS, clean, journey_row, queued_rows, step_row, work_row
 from mailserver.values import ContentId, MailboxId, ModSeq, Uid
 from mailserver.work.models import WorkItem
 
@@ -28,6 +28,17 @@ T = TypeVar("T")
 
 KEYS_IN_A_STATEMENT = 500
 """SQLite as built by some takes 999 parameters in a statement."""
+
+
+CONTENTS = Table(Content, "ref", "sha256", "head", "return_path_size", "body", "blob", "size", "fields", "created")
+ENTRIES = Table(Entry, "mailbox", "uid", "modseq", "flags", "size", "internal_date", "saved", "held", "content")
+EXPUNGED = Table(Expunged, "mailbox", "uid", "modseq")
+MAILBOXES = Table(Mailbox, "id", "uid_next", "modseq", "messages", "unseen", "deleted", "size")
+LOCKED_MAILBOXES = (
+    Mailbox.objects.select_for_update(no_key=True)
+    .order_by("id")
+    .values_list("id", "uid_validity", "uid_next", "modseq", "messages", "unseen", "deleted", "size")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +98,10 @@ def _lock_mailboxes(units: Iterable[Unit]) -> dict[MailboxId, MailboxState]:
     ids = sorted({mailbox for unit in units for mailbox in mailboxes_of(unit)})
     if not ids:
         return {}
-    rows = (
-        Mailbox.objects.select_for_update(no_key=True)
-        .order_by("id")
-        .values_list("id", "uid_validity", "uid_next", "modseq", "messages", "unseen", "deleted", "size")
-    )
     return {
         MailboxId(row[0]): MailboxState(MailboxId(row[0]), *row[1:])
         for chunk in in_chunks(ids)
-        for row in rows.filter(id__in=chunk)
+        for row in LOCKED_MAILBOXES.filter(id__in=chunk)
     }
 
 
@@ -153,52 +159,45 @@ def format_flags(flags: frozenset[str]) -> str:
 
 
 def _insert_contents(batch: Iterable[Prepared], now: datetime) -> list[ContentId]:
-    rows = [
-        _content_row(filing, blob, now)
+    ids = CONTENTS.insert_for_ids(
+        _content_row(filing.content, blob, now)
         for prepared in batch
         for filing, blob in zip(prepared.unit.filings, prepared.blobs, strict=True)
-    ]
-    return [ContentId(row.pk) for row in Content.objects.bulk_create(rows)]
-
-
-def _content_row(filing: Filing, blob: str, now: datetime) -> Content:
-    new = filing.content
-    return Content(
-        ref=new.ref,
-        sha256=new.body.sha256,
-        head=new.head,
-        return_path_size=new.return_path_size,
-        body=None if blob else new.body.data,
-        blob=blob,
-        size=new.size,
-        fields={name: clean(value) for name, value in new.fields.items()},
-        created=now,
     )
+    return [ContentId(id_) for id_ in ids]
+
+
+def _content_row(new: NewContent, blob: str, now: datetime) -> Row:
+    fields = {name: clean(value) for name, value in new.fields.items()}
+    body = None if blob else new.body.data
+    return (new.ref, new.body.sha256, new.head, new.return_path_size, body, blob, new.size, fields, now)
 
 
 def _write_ledger(ledger: Ledger) -> None:
-    Entry.objects.bulk_create([_entry_row(entry) for entry in ledger.added])
-    Expunged.objects.bulk_create(
-        [Expunged(mailbox_id=gone.mailbox, uid=gone.uid, modseq=gone.modseq) for gone in ledger.gone]
-    )
+    ENTRIES.insert(_entry_row(entry) for entry in ledger.added)
+    EXPUNGED.insert((gone.mailbox, gone.uid, gone.modseq) for gone in ledger.gone)
     _update_entries(ledger.changed)
     for chunk in in_chunks([entry.row for entry in ledger.removed]):
         Entry.objects.filter(id__in=chunk).delete()
-    _update_mailboxes([ledger.mailboxes[id_] for id_ in sorted(ledger.touched)])
+    MAILBOXES.update(_mailbox_row(ledger.mailboxes[mailbox]) for mailbox in sorted(ledger.touched))
 
 
-def _entry_row(entry: EntryState) -> Entry:
-    return Entry(
-        mailbox_id=entry.mailbox,
-        uid=entry.uid,
-        modseq=entry.modseq,
-        flags=format_flags(entry.flags),
-        size=entry.size,
-        internal_date=entry.internal_date,
-        saved=entry.saved,
-        held=entry.held,
-        content_id=entry.content,
+def _entry_row(entry: EntryState) -> Row:
+    return (
+        entry.mailbox,
+        entry.uid,
+        entry.modseq,
+        format_flags(entry.flags),
+        entry.size,
+        entry.internal_date,
+        entry.saved,
+        entry.held,
+        entry.content,
     )
+
+
+def _mailbox_row(state: MailboxState) -> Row:
+    return (state.id, state.uid_next, state.modseq, state.messages, state.unseen, state.deleted, state.size)
 
 
 def _update_entries(entries: Iterable[EntryState]) -> None:
@@ -211,22 +210,9 @@ def _update_entries(entries: Iterable[EntryState]) -> None:
             Entry.objects.filter(id__in=chunk).update(flags=flags, modseq=modseq, held=held)
 
 
-def _update_mailboxes(mailboxes: Sequence[MailboxState]) -> None:
-    for state in mailboxes:
-        Mailbox.objects.filter(id=state.id).update(
-            uid_validity=state.uid_validity,
-            uid_next=state.uid_next,
-            modseq=state.modseq,
-            messages=state.messages,
-            unseen=state.unseen,
-            deleted=state.deleted,
-            size=state.size,
-        )
-
-
 def _write_records(units: Sequence[Unit], kept: Iterable[tuple[Filing, ContentId]], now: datetime) -> None:
-    Journey.objects.bulk_create([journey_row(record) for unit in units for record in unit.journeys])
-    JourneyEvent.objects.bulk_create([step_row(record) for unit in units for record in unit.steps])
+    JOURNEYS.insert(journey_row(record) for unit in units for record in unit.journeys)
+    STEPS.insert(step_row(record) for unit in units for record in unit.steps)
     QueuedRecipient.objects.bulk_create(
         [
             row

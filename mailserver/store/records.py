@@ -14,9 +14,26 @@ from datetime import datetime
 from mailserver.journey.models import Journey, JourneyEvent
 from mailserver.journey.records import JourneyRecord, JourneyStepRecord
 from mailserver.outqueue.models import QueuedRecipient
+from mailserver.store.bulk import Row, Table
 from mailserver.store.interface import NewContent, NewQueued, NewWork
 from mailserver.values import ContentId, Recipient
 from mailserver.work.models import WorkItem
+
+JOURNEYS = Table(
+    Journey,
+    "ref",
+    "started",
+    "source",
+    "client",
+    "helo",
+    "login",
+    "sender",
+    "header_from",
+    "subject",
+    "message_id",
+    "size",
+)
+STEPS = Table(JourneyEvent, "journey", "at", "kind", "recipient", "detail")
 
 
 def clean(text: str) -> str:
@@ -31,30 +48,24 @@ def fit(text: str, length: int) -> str:
     return clean(text[:length])
 
 
-def journey_row(record: JourneyRecord) -> Journey:
-    return Journey(
-        ref=record.ref,
-        started=record.started,
-        source=fit(record.source, 20),
-        client=fit(record.client, 64),
-        helo=fit(record.helo, 255),
-        login=fit(record.login, 320),
-        sender=fit(record.sender, 320),
-        header_from=fit(record.header_from, 320),
-        subject=fit(record.subject, 400),
-        message_id=fit(record.message_id, 400),
-        size=record.size,
+def journey_row(record: JourneyRecord) -> Row:
+    return (
+        record.ref,
+        record.started,
+        fit(record.source, 20),
+        fit(record.client, 64),
+        fit(record.helo, 255),
+        fit(record.login, 320),
+        fit(record.sender, 320),
+        fit(record.header_from, 320),
+        fit(record.subject, 400),
+        fit(record.message_id, 400),
+        record.size,
     )
 
 
-def step_row(record: JourneyStepRecord) -> JourneyEvent:
-    return JourneyEvent(
-        journey_id=record.ref,
-        at=record.at,
-        kind=record.kind,
-        recipient=fit(record.recipient, 320),
-        detail=fit(record.detail, 1000),
-    )
+def step_row(record: JourneyStepRecord) -> Row:
+    return (record.ref, record.at, record.kind.value, fit(record.recipient, 320), fit(record.detail, 1000))
 
 
 def queued_rows(new: NewQueued, content: NewContent, content_id: ContentId, now: datetime) -> Iterable[QueuedRecipient]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What other areas ask of the store beside messages: a new user's mailboxes, a leaving user's mail, the console's lists."""
+"""What other areas ask of the store beside messages: a new user's mailboxes, the end of a user's mail, totals."""
 
 from __future__ import annotations
 
