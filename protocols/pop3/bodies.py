@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Message text on its way out, piece by piece: dot-stuffing, the cut of TOP, blank lines at the end.
+"""Message text on its way out, piece by piece: dot-stuffing, the cut of TOP, blank lines at the end, surrogates.
 
-RFC 1939 §3 (byte-stuffing), §7 (TOP). Pure. Each class takes pieces cut anywhere and gives bytes that do not depend
-on the cuts. Stored messages end their lines with CRLF; should one hold a bare LF all the same, a dot behind it is
-stuffed too, because most clients take LF for a line's end and would see the end of the message there.
+RFC 1939 §3 (byte-stuffing), §7 (TOP), RFC 6856 §2.1 (clients without UTF8). Pure. What comes out does not depend on
+where the pieces are cut. Stored messages end their lines with CRLF; should one hold a bare LF all the same, a dot
+behind it is stuffed too, because most clients take LF for a line's end and would see the end of the message there.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from mailserver.mime.downgrade import downgrade_header
+
+MAX_HEADER_BYTES = 1024 * 1024
+"""Longer header sections are not looked through for UTF-8, so that no more of a message is ever held whole."""
 
 
 class DotStuffer:
@@ -97,3 +105,19 @@ class BlankEndStripper:
 
 MAX_HELD_BYTES = 64 * 1024
 """A message that ends in more blank lines than this keeps some: memory is bounded for those who send such things."""
+
+
+def downgrade(pieces: Iterator[bytes]) -> tuple[int, Iterator[bytes]]:
+    """The message for a client without UTF8, and by how many bytes it is longer than the stored one."""
+    begun = bytearray()
+    end = -1
+    for piece in pieces:
+        begun += piece
+        end = begun.find(b"\r\n\r\n", max(0, len(begun) - len(piece) - 3))
+        if end >= 0 or len(begun) > MAX_HEADER_BYTES:
+            break
+    if end < 0 and len(begun) > MAX_HEADER_BYTES:
+        return 0, chain((bytes(begun),), pieces)
+    header = bytes(begun if end < 0 else begun[: end + 2])
+    changed = downgrade_header(header)
+    return len(changed) - len(header), chain((changed, bytes(begun[len(header) :])), pieces)

@@ -5,8 +5,12 @@ RFC 1939, RFC 2449, RFC 2595, RFC 5034, RFC 6856; spec services 3. Knows neither
 
 Nothing is removed before QUIT, and a session that ends in any other way removes nothing (RFC 1939 §6). The same
 capabilities are announced before and after login; what differs is what encryption allows. LIST, STAT and UIDL leave
-out what is marked as deleted. The size of a message is that of the stored text, also where blank lines at its end
-are left out on the way (STRIP_BLANK_END).
+out what is marked as deleted.
+
+A message whose header needs UTF-8 must not go as it is to a client that has not said UTF8 (RFC 6856 §2.1). It gets
+the surrogate of RFC 6858 rather than an error, which would stop most mail programs for good. LIST tells the sizes of
+the stored texts, since it reads none of them: for such surrogates, and where blank lines at the end are left out
+(STRIP_BLANK_END), RETR sends more or less than LIST has said, as RFC 6856 §2.1 allows.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ from mailserver.users.authentication import LoggedInUser
 from protocols.net.connection import Connection
 from protocols.pop3 import replies
 from protocols.pop3.access import MaildropAccess
-from protocols.pop3.bodies import BlankEndStripper, TopCut
+from protocols.pop3.bodies import BlankEndStripper, TopCut, downgrade
 from protocols.pop3.commands import (
     Apop,
     Auth,
@@ -271,14 +275,15 @@ class Pop3Session:
         if problem := self._problem(number):
             return [problem]
         content = await self._access.read(number)
-        return self._send_message(number, content, _open_pieces(content))
+        longer, pieces = self._for_client(content)
+        return self._send_message(number, content, content.size + longer, pieces)
 
     async def _top(self, command: Top) -> Answers:
         number = command.number
         if problem := self._problem(number):
             return [problem]
-        content = await self._access.read(number)
-        return _send_top(_open_pieces(content), command.lines)
+        _, pieces = self._for_client(await self._access.read(number))
+        return _send_top(pieces, command.lines)
 
     async def _dele(self, command: Dele) -> Answers:
         number = command.number
@@ -342,8 +347,15 @@ class Pop3Session:
             return replies.already_deleted(number)
         return None
 
-    def _send_message(self, number: int, content: StoredContent, pieces: Iterator[bytes]) -> Iterator[Answer]:
-        yield replies.message_follows(content.size)
+    def _for_client(self, content: StoredContent) -> tuple[int, Iterator[bytes]]:
+        """The message as this client can take it, and by how much it is longer than the stored one."""
+        pieces = _open_pieces(content)
+        return (0, pieces) if self._utf8 else downgrade(pieces)
+
+    def _send_message(
+        self, number: int, content: StoredContent, size: int, pieces: Iterator[bytes]
+    ) -> Iterator[Answer]:
+        yield replies.message_follows(size)
         if self._service.get(STRIP_BLANK_END):
             pieces = _strip_blank_end(pieces)
         yield from map(Piece, pieces)
