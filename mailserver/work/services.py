@@ -65,17 +65,20 @@ def make_owner() -> str:
     return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(6)}"
 
 
-def take(kinds: Collection[str], owner: str, lease_seconds: int) -> Leased | None:
-    """Lease the oldest row of these kinds that is due and that nobody holds; None when there is nothing to do."""
+def take(lease_seconds: Mapping[str, int], owner: str) -> Leased | None:
+    """Lease the oldest row that is due and that nobody holds; None when there is nothing to do.
+
+    `lease_seconds` has the kinds that the caller can do, and how long each may take at most.
+    """
     now = clock.now()
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
     with transaction.atomic():
         rows = WorkItem.objects.select_for_update(skip_locked=True)
-        row = rows.filter(free, kind__in=kinds, not_before__lte=now).order_by("not_before", "id").first()
+        row = rows.filter(free, kind__in=list(lease_seconds), not_before__lte=now).order_by("not_before", "id").first()
         if row is None:
             return None
         row.lease_owner = owner
-        row.lease_until = now + timedelta(seconds=lease_seconds)
+        row.lease_until = now + timedelta(seconds=lease_seconds[row.kind])
         row.tries += 1
         row.save(update_fields=["lease_owner", "lease_until", "tries"])
     return Leased(row.pk, row.kind, row.payload, row.tries, owner, row.lease_until)
@@ -85,7 +88,7 @@ def has_due(kinds: Collection[str]) -> bool:
     """Whether `take` would find something; asks without writing."""
     now = clock.now()
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
-    return WorkItem.objects.filter(free, kind__in=kinds, not_before__lte=now).exists()
+    return WorkItem.objects.filter(free, kind__in=list(kinds), not_before__lte=now).exists()
 
 
 def extend(work: Leased, lease_seconds: int) -> bool:
