@@ -39,6 +39,11 @@ def find_user(login: str) -> User | None:
     return User.objects.filter(login_filter(login)).order_by("pk").first()
 
 
+def list_users() -> list[User]:
+    """Everybody, in the order of creation."""
+    return list(User.objects.order_by("pk"))
+
+
 def has_users() -> bool:
     return User.objects.exists()
 

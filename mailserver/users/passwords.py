@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
-from django.contrib.auth.hashers import Argon2PasswordHasher, make_password, verify_password
+from django.contrib.auth.hashers import Argon2PasswordHasher, identify_hasher, make_password, verify_password
 from django.contrib.auth.password_validation import CommonPasswordValidator
 from django.core.exceptions import ValidationError
 
@@ -52,12 +52,29 @@ class Secrets:
     recoverable: bytes | None = field(default=None, repr=False)
 
 
+NO_PASSWORD = Secrets(UNUSABLE, "")
+"""Nobody logs in with it."""
+
+
 def make_secrets(password: str, *, keep_recoverable: bool = False) -> Secrets:
     """What to store of this password. Takes tens of milliseconds: call it outside of any transaction."""
     password_hash = make_hash(password)
     verifier = derive_scram_verifier(password, secrets.token_bytes(SALT_BYTES), SCRAM_ITERATIONS)
     recoverable = vault.encrypt(password.encode(), SECRET_USE) if keep_recoverable else None
     return Secrets(password_hash, format_scram(verifier), recoverable)
+
+
+def restore_secrets(password_hash: str, scram_verifier: str, recoverable_password: str | None) -> Secrets:
+    """What another installation exported; raises InvalidInput for what this one could not check a password with."""
+    if password_hash != UNUSABLE and not _is_hash(password_hash):
+        raise InvalidInput({"password_hash": ["This is not a password hash that this server can check."]})
+    if scram_verifier:
+        try:
+            parse_scram(scram_verifier)
+        except ValueError:
+            raise InvalidInput({"scram_verifier": ["This is not a SCRAM-SHA-256 verifier."]}) from None
+    kept = vault.encrypt(recoverable_password.encode(), SECRET_USE) if recoverable_password is not None else None
+    return Secrets(password_hash, scram_verifier, kept)
 
 
 def make_hash(password: str) -> str:
@@ -75,7 +92,7 @@ def verify(password: str, password_hash: str) -> tuple[bool, bool]:
         return verify_password(saslprep(password), password_hash)
 
 
-def open_recoverable(stored: bytes) -> str:
+def open_recoverable(stored: bytes | memoryview) -> str:
     """The password itself; raises MailError when another key file wrote it."""
     return vault.decrypt(bytes(stored), SECRET_USE).decode()
 
@@ -110,6 +127,14 @@ def check_strength(password: str, *, name: str, address: str, minimum_length: in
         problems.append("This is one of the passwords that attackers try first. Choose another one.")
     if problems:
         raise InvalidInput({"password": problems})
+
+
+def _is_hash(text: str) -> bool:
+    try:
+        identify_hasher(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_common(password: str) -> bool:

@@ -27,27 +27,38 @@ from mailserver.users.finding import (
     find_user,
     get_user,
     has_users,
+    list_users,
 )
 from mailserver.users.models import NAME_PATTERN, User
-from mailserver.users.passwords import Secrets, check_strength, format_scram, make_secrets, parse_scram
+from mailserver.users.passwords import (
+    NO_PASSWORD,
+    Secrets,
+    check_strength,
+    make_secrets,
+    open_recoverable,
+    restore_secrets,
+)
 from mailserver.users.welcome import order_welcome, send_welcome
 from mailserver.values import Protocol, UserId
 
 __all__ = [
+    "NO_PASSWORD",
     "DatabaseAuthenticator",
     "Secrets",
+    "User",
     "check_password_strength",
     "create_user",
     "delete_user",
     "directory_users",
     "existing_user_ids",
     "find_user",
-    "format_scram",
     "get_user",
     "has_users",
+    "list_users",
     "make_secrets",
+    "open_recoverable",
     "order_welcome",
-    "parse_scram",
+    "restore_secrets",
     "send_welcome",
     "set_password",
     "update_user",
