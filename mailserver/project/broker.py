@@ -63,12 +63,12 @@ def clear_leftovers(folder: Path, older_than: float) -> int:
 class Channel(filesystem.Channel):
     """One connection's view of the folders. Names are `<nanoseconds>_<unique>.<queue>.msg`, so they sort by time."""
 
-    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+    def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:  # type: ignore[override]
         name = f"{time.time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
         temporary = self._folder / f"{name}.new"
         try:
             with temporary.open("wb") as file:
-                file.write(dumps(message).encode())
+                file.write(dumps(payload).encode())
             os.replace(temporary, self._folder / name)
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -109,7 +109,7 @@ class Channel(filesystem.Channel):
             (self._folder / name).unlink(missing_ok=True)
         return len(names)
 
-    def get_table(self, exchange: str) -> list[tuple[str, str, str]]:
+    def get_table(self, exchange: str) -> list[filesystem.exchange_queue_t]:  # type: ignore[override]
         """Which queues an exchange feeds; none when its file is missing or makes no sense, so that it is made anew."""
         try:
             return [_row(*row) for row in loads(self._table_file(exchange).read_text())]
@@ -135,7 +135,7 @@ class Channel(filesystem.Channel):
             raise ChannelError(f"not a name for an exchange: {exchange!r}")
         return Path(self.control_folder) / f"{exchange}.exchange"
 
-    def _write_table(self, exchange: str, table: list[tuple[str, str, str]]) -> None:
+    def _write_table(self, exchange: str, table: list[filesystem.exchange_queue_t]) -> None:
         file = self._table_file(exchange)
         temporary = file.with_suffix(f".{uuid.uuid4().hex}.new")
         temporary.write_text(dumps(table))
@@ -162,7 +162,7 @@ class Channel(filesystem.Channel):
         return folder
 
 
-def _row(routing_key: str | None, pattern: str | None, queue: str | None) -> tuple[str, str, str]:
+def _row(routing_key: str | None, pattern: str | None, queue: str | None) -> filesystem.exchange_queue_t:
     return filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
 
 

@@ -136,6 +136,7 @@ class Listeners:
             self._errors.pop(binding, None)
             self._open[binding] = Listener(listening, lambda accepted, at=binding: self._accept(accepted, at))  # type: ignore[misc]
             self._open[binding].start()
+            log.info("%s listens on %s", self._wanted[binding].name, format_binding(binding))
         self._errors = {binding: text for binding, text in self._errors.items() if binding in self._wanted}
 
     @property

@@ -35,6 +35,8 @@ class Start:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     descriptors: Sequence[int] = ()
+    quiet: bool = False
+    """Its standard output is of no interest to anybody."""
 
 
 class Role(ABC):
@@ -86,6 +88,7 @@ class Child:
             cwd=self._folder,
             pass_fds=tuple(start.descriptors),
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if start.quiet else None,
             start_new_session=True,
             preexec_fn=die_with_parent(),
         )

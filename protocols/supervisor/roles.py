@@ -40,7 +40,7 @@ class WorkerRole(Role):
         self._environment = environment
 
     def prepare(self) -> Start:
-        return Start((sys.executable, *WORKER), self._environment)
+        return Start((sys.executable, *WORKER), self._environment, quiet=True)
 
 
 class DaemonRole(Role):
