@@ -40,7 +40,7 @@ class Collected:
 
 
 def collect_orphans(now: datetime, blobs: BlobStore | None = None, spool: Path | None = None) -> Collected:
-    """Remove what has been orphaned for long enough; OSError of the body store passes through, nothing is lost by it."""
+    """Remove what has been orphaned for long enough. A failure of the body store passes through; nothing is lost."""
     blobs = blobs or open_blobs()
     contents = sum(_delete_contents(ids, now) for ids in _find_orphans(now - GRACE))
     return Collected(
@@ -75,12 +75,11 @@ def _delete_contents(ids: list[int], now: datetime) -> int:
 
 def _delete_retired(blobs: BlobStore, before: datetime) -> int:
     """Files whose rows have been gone for the grace period."""
-    removed = 0
-    for row in RetiredBlob.objects.filter(retired__lt=before).iterator():
+    rows = list(RetiredBlob.objects.filter(retired__lt=before))
+    for row in rows:
         blobs.delete(row.name)
         row.delete()
-        removed += 1
-    return removed
+    return len(rows)
 
 
 def _delete_unknown(blobs: BlobStore, before: datetime) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Both stores for tests: a user to file for, messages to file, and the database store with its files in a test's folder."""
+"""The database store for tests: a user to file for, messages to file, and a folder of the test's own for files."""
 
 from __future__ import annotations
 
