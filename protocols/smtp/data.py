@@ -116,6 +116,7 @@ class DataDecoder:
         if end >= 0:
             self.finished = True
             self.rest = data[end + len(_END) :]
+            self._held = b""
             piece = data[: end + 2]
         else:
             undecided = _UNDECIDED.search(data, max(0, len(data) - 5))
@@ -125,11 +126,15 @@ class DataDecoder:
         return self._inspect(piece)
 
     def _inspect(self, piece: bytes) -> bytes:
+        """The piece without its dots, or nothing when it must not be kept.
+
+        A held line end may make a false end whole, and a peer that waits for an answer sends nothing more.
+        """
         if not piece:
             return b""
         line_ends = piece.count(b"\r\n")
         bare = piece.count(b"\n") != line_ends or piece.count(b"\r") != line_ends
-        if bare and self._is_smuggling(piece):
+        if (bare or self._held.startswith(b"\n")) and _ANY_END.search(piece + self._held[:2]):
             self.fault, self.finished, self.rest = Fault.SMUGGLING, True, b""
             return b""
         piece = piece.replace(b"\r\n.", b"\r\n")
@@ -141,10 +146,6 @@ class DataDecoder:
         if not self.eight_bit:
             self.eight_bit = not piece.isascii()
         return b"" if self.fault else piece
-
-    def _is_smuggling(self, piece: bytes) -> bool:
-        """Held bytes may make the false end whole: a peer that waits for an answer sends nothing more."""
-        return _ANY_END.search(piece if self.finished else piece + self._held) is not None
 
     def _find_faults(self, piece: bytes, bare: bool) -> None:
         if bare:

@@ -75,6 +75,7 @@ class SmtpServer(SMTP):
         self._service = connection.service
         self._stream = connection.stream
         self._lines = LineBuffer()
+        self._outgoing = b""
         self._ended = False
         self.hostname = connection.snapshot().hostname
         self.loop = asyncio.get_running_loop()
@@ -105,6 +106,7 @@ class SmtpServer(SMTP):
         try:
             await self.push(replies.greeting(self.hostname))
             await self._handle_client()
+            await self._flush()
         except DeadlinePassed:
             await self._say_last(replies.timed_out(self.hostname))
         except asyncio.CancelledError:
@@ -139,11 +141,16 @@ class SmtpServer(SMTP):
     async def _read_line(self) -> bytes:
         """The next line without its CRLF. Raises GrammarError, ConnectionLost, DeadlinePassed."""
         while (line := self._lines.next_line()) is None:
-            data = await self._stream.read()
-            if not data:
-                raise ConnectionLost
-            self._lines.receive(data)
+            self._lines.receive(await self._read())
         return line
+
+    async def _read(self) -> bytes:
+        """What the peer says next, once it has heard everything that we had to say."""
+        await self._flush()
+        data = await self._stream.read()
+        if not data:
+            raise ConnectionLost
+        return data
 
     async def _carry_out(self, command: Command) -> None:
         method = COMMANDS.get(command.verb)
@@ -156,12 +163,20 @@ class SmtpServer(SMTP):
             await method(self, command.argument or None)
 
     async def push(self, reply: bytes) -> None:  # type: ignore[override]
-        """Send a reply. Permanent refusals count as errors; too many of them end the session."""
+        """Reply. It leaves when the peer is next waited for, so that pipelined commands share a packet (RFC 2920 §3.2).
+
+        Permanent refusals count as errors; too many of them end the session.
+        """
         if self._connection.transcript.enabled:
             self._connection.transcript.sent(reply)
-        await self._stream.write(reply)
+        self._outgoing += reply
         if reply.startswith(b"5"):
             await self._count_error()
+
+    async def _flush(self) -> None:
+        if self._outgoing:
+            outgoing, self._outgoing = self._outgoing, b""
+            await self._stream.write(outgoing)
 
     async def _count_error(self) -> None:
         self.session.errors += 1
@@ -179,6 +194,7 @@ class SmtpServer(SMTP):
         self._stream.set_deadline(LAST_WORDS_SECONDS)
         try:
             await self.push(reply)
+            await self._flush()
         except (ConnectionLost, DeadlinePassed):
             self._connection.transcript.note("the peer took no more replies")
 
@@ -271,6 +287,7 @@ class SmtpServer(SMTP):
         if self._lines.waiting:
             await self._end(replies.COMMANDS_BEHIND_STARTTLS)
             return
+        await self._flush()
         try:
             await self._stream.start_tls(context, replies.READY_FOR_TLS)
         except BytesBeforeTls:
@@ -409,6 +426,7 @@ class SmtpServer(SMTP):
             await self.push(refusal)
             return
         await self.push(replies.START_DATA)
+        await self._flush()
         self._connection.live.doing = "receiving a message"
         with self._connection.store.open_spool() as spool:
             reply, fatal = await self._take_message(spool)
@@ -466,9 +484,7 @@ class SmtpServer(SMTP):
             if decoder.finished:
                 break
             self._stream.set_deadline(self._patience(self.loop.time() - started, decoder.size))
-            data = await self._stream.read()
-            if not data:
-                raise ConnectionLost
+            data = await self._read()
         if failure is not None:
             raise failure
 
