@@ -21,7 +21,20 @@ from protocols.supervisor.requests import SUPERVISOR_VARIABLE, answer_request, r
 
 PROBE_SECONDS = 5.0
 WORKER = (
-    *("-m", "celery", "-q", "-A", "mailserver.project", "worker", "-B", "--pool", "threads", "--concurrency", "4"),
+    *(
+        "-m",
+        "celery",
+        "-q",
+        "--skip-checks",
+        "-A",
+        "mailserver.project",
+        "worker",
+        "-B",
+        "--pool",
+        "threads",
+        "--concurrency",
+        "4",
+    ),
     *("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"),
 )
 WEB = (
