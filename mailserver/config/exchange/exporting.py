@@ -38,6 +38,7 @@ def _pool(pool: models.BandwidthPool) -> Document:
 def _user(user: User, *, secrets: bool) -> Document:
     document: Document = {"name": user.name, "domain": user.address.rpartition("@")[2]}
     document |= {key: getattr(user, field) for key, field in USER_FIELDS.items()}
+    document["allowed_protocols"] = sorted(user.allowed_protocols)
     if secrets:
         document["password_hash"] = user.password
         document["scram_verifier"] = user.scram_verifier

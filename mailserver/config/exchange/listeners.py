@@ -77,7 +77,8 @@ def apply_services(
     for entry, target in zip(entries, targets, strict=True):
         with complaints.about(entry.node, entry.places):
             if target is None and entry.kind is None:
-                complaints.add(entry.node, "There is no service of this name; a new one needs a kind.")
+                if "kind" not in entry.places:
+                    complaints.add(entry.node, "There is no service of this name; a new one needs a kind.")
                 continue
             found = target if target is not None else _create(entry)
             (changed if target is not None else added)["services"] += 1
