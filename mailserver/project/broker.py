@@ -172,6 +172,6 @@ class Transport(filesystem.Transport):
 
     Channel = Channel
 
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+    def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
         """As kombu's, in shorter rounds: between them the worker sees that it shall stop."""
-        super().drain_events(connection, timeout=min(timeout or ROUND_SECONDS, ROUND_SECONDS))
+        super().drain_events(connection, timeout=min(timeout or ROUND_SECONDS, ROUND_SECONDS), **kwargs)

@@ -17,13 +17,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Min, Q
+from django.db.models import Q
 
 from mailserver import clock, notices
 from mailserver.work.models import WorkItem
 
 FIRST_RETRY_SECONDS = 30
 LONGEST_RETRY_SECONDS = 3600
+LATE_SECONDS = 60
 MAX_ERROR_LENGTH = 2000
 
 
@@ -113,10 +114,9 @@ def fail(work: Leased, error: str) -> None:
     )
 
 
-def next_due() -> datetime | None:
-    """When the next row falls due, whoever is to do it; for displays."""
-    moment: datetime | None = WorkItem.objects.aggregate(first=Min("not_before"))["first"]
-    return moment
+def count_late() -> int:
+    """Rows that should have been done more than LATE_SECONDS ago, whoever has them; for displays."""
+    return WorkItem.objects.filter(not_before__lt=clock.now() - timedelta(seconds=LATE_SECONDS)).count()
 
 
 def _held(work: Leased) -> Any:
