@@ -11,11 +11,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.forms import BaseFormSet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from admin_ui.pages import Page
-from admin_ui.unfolded import CheckboxInput, NumberInput, Select, SelectMultiple, TextInput
+from admin_ui.unfolded import BaseFormSet, CheckboxInput, NumberInput, Select, SelectMultiple, TextInput
 from mailserver.config import services
 from mailserver.config.models import AccessRule, Service
 from mailserver.config.services import AccessRuleInput
@@ -80,7 +79,13 @@ def _says_something(data: dict[str, Any]) -> bool:
     return data["matches"] != AccessRule.Matches.NETWORK or bool(data["network"].strip())
 
 
-Lines = forms.formset_factory(AccessRuleForm, extra=BLANK_LINES, can_delete=True)
+class AccessRuleLines(BaseFormSet[AccessRuleForm]):
+    """The list as it is on screen."""
+
+    deletion_widget = CheckboxInput
+
+
+Lines = forms.formset_factory(AccessRuleForm, formset=AccessRuleLines, extra=BLANK_LINES, can_delete=True)
 
 
 def global_access(request: HttpRequest) -> Page | HttpResponse:

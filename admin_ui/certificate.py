@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from django import forms
 from django.contrib import messages
+from django.core.validators import validate_domain_name
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from admin_ui.pages import Page
@@ -49,7 +50,7 @@ class CertificateForm(forms.Form):
 class SelfSignedForm(forms.Form):
     """The name for which this server makes a certificate itself."""
 
-    hostname = forms.CharField(max_length=255)
+    hostname = forms.CharField(max_length=255, validators=[validate_domain_name])
 
 
 def certificate_page(request: HttpRequest) -> Page | HttpResponse:

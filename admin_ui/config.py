@@ -77,7 +77,7 @@ class ExistingServiceForm(ServiceForm[Service]):
 @cache
 def form_for_kind(kind: ServiceKind) -> type[ExistingServiceForm]:
     """The form class with the options that mean something for this kind."""
-    options = {setting.name: form_field(setting) for setting in SERVICE_TEMPLATES[kind].options}
+    options = {setting.name: form_field(setting, tell_effect=False) for setting in SERVICE_TEMPLATES[kind].options}
     return type("ExistingServiceForm", (ExistingServiceForm,), {**options, "option_names": tuple(options)})
 
 
@@ -115,7 +115,8 @@ class AccessRuleInline(TabularInline[AccessRule, Service]):
     hide_ordering_field = True
     hide_title = True
     verbose_name = "rule"
-    verbose_name_plural = "Who may connect (no rule: everybody; the first rule that fits decides; none fits: blocked)"
+    verbose_name_plural = "Who may connect"
+    template_before = "console/rules_explained.html"
 
     def get_fields(self, request: HttpRequest, obj: Service | None = None) -> tuple[str, ...]:
         """Work without logging in exists only where mail is sent."""
@@ -152,15 +153,11 @@ class ServiceRowAdmin(ServiceAdmin[Service]):
         template = SERVICE_TEMPLATES[ServiceKind(obj.kind)]
         options = tuple(setting.name for setting in template.options)
         return (
-            (None, {"fields": ("name", "enabled", "log_sessions")}),
-            ("Encryption", {"fields": ("encryption", "require_encrypted_login")}),
-            (
-                "Limits",
-                {"fields": ("max_sessions", "max_sessions_per_address", "idle_timeout_seconds")},
-            ),
-            ("Bandwidth", {"fields": ("bandwidth", "bandwidth_bytes", "bandwidth_pool")}),
-            (f"{template.protocol.upper()} options", {"fields": options}),
-            ("Access", {"fields": ("use_global_access",)}),
+            (None, {"fields": ("name", "enabled", "log_sessions", "use_global_access")}),
+            _tab("Encryption", "encryption", "require_encrypted_login"),
+            _tab("Limits", "max_sessions", "max_sessions_per_address", "idle_timeout_seconds"),
+            _tab("Bandwidth", "bandwidth", "bandwidth_bytes", "bandwidth_pool"),
+            _tab(f"{template.protocol.upper()} options", *options),
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Service]:
@@ -270,6 +267,10 @@ class BandwidthPoolAdmin(ServiceAdmin[BandwidthPool]):
 
     def describe_deletion(self, instance: BandwidthPool) -> str:
         return f"The limit of pool {instance.number}"
+
+
+def _tab(title: str, *fields: str) -> tuple[str, dict[str, Any]]:
+    return title, {"fields": fields, "classes": ["tab"]}
 
 
 def _lines(formset: Any) -> list[dict[str, Any]]:

@@ -15,9 +15,10 @@ LONG_TEXT = 1000
 """A text that may be longer than this gets a box of several lines."""
 
 
-def form_field(setting: Setting[Any]) -> forms.Field:
-    """The field; what it cannot check itself the service checks."""
-    described: dict[str, Any] = {"label": setting.label, "help_text": _help(setting), "required": False}
+def form_field(setting: Setting[Any], *, tell_effect: bool = True) -> forms.Field:
+    """The field; what it cannot check itself the service checks. `tell_effect` says below it when a change counts."""
+    help_text = _help(setting) if tell_effect else setting.help
+    described: dict[str, Any] = {"label": setting.label, "help_text": help_text, "required": False}
     if isinstance(setting.default, bool):
         return forms.BooleanField(**described, widget=CheckboxInput())
     if isinstance(setting.default, int):
@@ -56,6 +57,7 @@ def _choices(setting: Setting[Any]) -> list[tuple[str, str]]:
 
 
 def _help(setting: Setting[Any]) -> str:
-    if setting.effect is Effect.AT_ONCE:
+    """What is only for new things says so itself."""
+    if setting.effect is not Effect.NEXT_SESSION:
         return setting.help
     return f"{setting.help} A change counts {setting.effect.value}."

@@ -14,6 +14,13 @@ from mailserver.config.stored import get_setting
 from mailserver.journey.records import JourneyStep, JourneyStepRecord
 from mailserver.journey.services import SEARCH_LIMIT, FoundJourney, find_journey, search
 
+SOURCE_WORDS: dict[str, str] = {
+    "smtp": "by SMTP",
+    "console": "written by this console",
+    "welcome": "written by this server to greet a new user",
+}
+"""Where a message came from, in words."""
+
 STEP_WORDS: dict[JourneyStep, tuple[str, str]] = {
     JourneyStep.ACCEPTED: ("ok", "Accepted by this server"),
     JourneyStep.REFUSED: ("bad", "Refused"),
@@ -70,8 +77,12 @@ def journey_page(request: HttpRequest, ref: str) -> Page:
     found = find_journey(ref)
     if found is None:
         raise Http404("There is no message with this number, or its record has been cleaned away.")
-    steps = [_step(step) for step in found.steps]
-    return Page("console/journey.html", found.record.subject or "Message", {"journey": found, "steps": steps})
+    context = {
+        "journey": found,
+        "steps": [_step(step) for step in found.steps],
+        "source": SOURCE_WORDS.get(found.record.source, f"by {found.record.source}"),
+    }
+    return Page("console/journey.html", found.record.subject or "Message", context)
 
 
 def _shown(found: FoundJourney) -> ShownJourney:

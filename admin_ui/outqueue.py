@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.contrib import admin, messages
@@ -52,8 +53,8 @@ class QueueAdmin(ServiceAdmin[QueuedRecipient]):
         return filesizeformat(row.size)
 
     @admin.display(description="Waiting since", ordering="queued")
-    def since(self, row: QueuedRecipient) -> SafeString:
-        return format_html("{}", row.queued)
+    def since(self, row: QueuedRecipient) -> datetime:
+        return row.queued
 
     @admin.display(description="State", ordering="status")
     def state(self, row: QueuedRecipient) -> SafeString:

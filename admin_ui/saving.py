@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Field, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
@@ -42,7 +43,7 @@ class ServiceForm(ModelForm[M]):
 class ServiceAdmin(ModelAdmin[M]):
     """Subclasses call a service in `save_model` and `delete_model`, and never save the instance themselves."""
 
-    form = ServiceForm
+    form: type[ModelForm[M]] = ServiceForm
 
     def changeform_view(
         self,
@@ -65,6 +66,13 @@ class ServiceAdmin(ModelAdmin[M]):
         form = super().get_form(request, obj, change=change, **kwargs)
         refusal = request.META.get(REFUSAL)
         return type(form.__name__, (form,), {"refusal": refusal}) if refusal else form
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        """The field without the pop-up windows in which related objects could be edited on the way."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
+        return field
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

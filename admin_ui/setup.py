@@ -20,7 +20,8 @@ from django.utils.html import format_html
 from admin_ui.pages import Page, tell_refusal
 from admin_ui.unfolded import PasswordInput, Select, TextInput
 from mailserver import clock
-from mailserver.addressing.services import add_domain, default_domain, list_domains, parse_domain
+from mailserver.addressing.services import add_domain, default_domain, list_domains
+from mailserver.addressing.syntax import parse_domain
 from mailserver.config.building import machine_name
 from mailserver.config.catalog import DEFAULT_DOMAIN, HOSTNAME, MIN_PASSWORD_LENGTH, SETUP_DONE, ServiceKind
 from mailserver.config.models import Service
@@ -158,10 +159,16 @@ def _context(forms_by_step: dict[Step, forms.Form]) -> dict[str, Any]:
         "domains": list_domains(),
         "users": list(User.objects.order_by("pk")[:12]),
         "user_count": User.objects.count(),
-        "hostname": get_setting(HOSTNAME) or machine_name(),
+        "hostname": _public_name(),
         "doors": doors,
         "nobody_outside": not any(door.is_open for door in doors),
     }
+
+
+def _public_name() -> str:
+    """The host name for the MX record: the one that is set or the machine's, unless it means nothing outside."""
+    name = get_setting(HOSTNAME) or machine_name()
+    return name if "." in name else f"mail.{default_domain()}"
 
 
 def _add_domain(request: HttpRequest) -> forms.Form | None:
@@ -194,7 +201,8 @@ def _send_test(request: HttpRequest) -> forms.Form | None:
     if not form.is_valid():
         return form
     try:
-        ref = send_test_message(form.cleaned_data["user"])
+        assert isinstance(request.user, User)
+        ref = send_test_message(request.user, form.cleaned_data["user"])
     except (InvalidInput, MailError) as error:
         tell_refusal(request, error)
         return form
@@ -206,7 +214,7 @@ def _send_test(request: HttpRequest) -> forms.Form | None:
     return None
 
 
-def send_test_message(user: User) -> str:
+def send_test_message(sender: User, user: User) -> str:
     """Put a test message into the user's Inbox, through the store as any other; gives the journey's id."""
     store = open_store()
     try:
@@ -214,7 +222,8 @@ def send_test_message(user: User) -> str:
         message = OwnMessage(
             ref=next_ref(),
             source="console",
-            sender=user.address,
+            sender=sender.address,
+            sender_name=sender.get_full_name(),
             recipient=user.address,
             recipient_name=user.full_name,
             subject="Test message from your mail server",
@@ -236,7 +245,7 @@ ACTIONS: dict[Step, Callable[[HttpRequest], forms.Form | None]] = {
 
 
 def _find_step(name: str) -> Step | None:
-    return Step(name) if name in Step else None
+    return next((step for step in Step if step.value == name), None)
 
 
 def _steps_done() -> frozenset[Step]:

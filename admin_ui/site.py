@@ -40,20 +40,24 @@ class ConsoleSite(AdminSite):
             self._page("certificate/", certificate.certificate_page, "certificate"),
         ]
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         """The status page; until the set-up is done, first the set-up page."""
         if not request.session.get(SETUP_SEEN) and setup.is_unfinished():
             request.session[SETUP_SEEN] = True
             return HttpResponseRedirect(reverse("admin:setup"))
         return self._framed(request, status.status_page(request))
 
-    def app_index(
+    def app_index(  # type: ignore[override]
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Django's page for one application says nothing to an administrator."""
         return HttpResponseRedirect(reverse("admin:index"))
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         """One's own password, through the service that knows the rules."""
         answer = own_password_page(request)
         return self._framed(request, answer)

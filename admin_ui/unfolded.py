@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from django.contrib.admin import AdminSite, ModelAdmin, TabularInline
     from django.contrib.admin.forms import AdminAuthenticationForm as AuthenticationForm
     from django.forms import (
+        BaseFormSet,
         CheckboxInput,
         CheckboxSelectMultiple,
         ModelForm,
@@ -52,10 +53,14 @@ else:
     class ModelForm(_Generic, forms.ModelForm):
         pass
 
+    class BaseFormSet(_Generic, forms.BaseFormSet):
+        pass
+
 
 __all__ = [
     "AdminSite",
     "AuthenticationForm",
+    "BaseFormSet",
     "CheckboxInput",
     "CheckboxSelectMultiple",
     "ModelAdmin",

@@ -68,6 +68,8 @@ class UserForm(ServiceForm[User]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         length = get_setting(MIN_PASSWORD_LENGTH)
+        self.fields["comments"].widget.attrs["rows"] = 3
+        self.fields["allowed_protocols"].initial = list(PROTOCOL_LABELS)
         password = self.fields["password"]
         password.widget.attrs["data-password-minimum"] = str(length)
         password.help_text = PASSWORD_HELP.format(length=length)

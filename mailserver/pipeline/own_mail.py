@@ -27,6 +27,7 @@ class OwnMessage:
     ref: str
     source: str
     sender: str
+    sender_name: str
     recipient: str
     recipient_name: str
     subject: str
@@ -56,7 +57,7 @@ def build_own_unit(message: OwnMessage, inbox: MailboxId, now: datetime) -> Unit
 
 def _compose(message: OwnMessage, now: datetime) -> EmailMessage:
     composed = EmailMessage(policy=SMTP)
-    composed["From"] = HeaderAddress("Postmaster", addr_spec=message.sender)
+    composed["From"] = HeaderAddress(message.sender_name, addr_spec=message.sender)
     composed["To"] = HeaderAddress(message.recipient_name, addr_spec=message.recipient)
     composed["Subject"] = message.subject
     composed["Date"] = format_datetime(now)

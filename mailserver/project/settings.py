@@ -40,7 +40,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "admin_ui.middleware.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -74,10 +74,11 @@ AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["mailserver.users.backend.MailUserBackend"]
 PASSWORD_HASHERS = ["mailserver.users.passwords.OfficeArgon2Hasher"]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 UNFOLD = CONSOLE_THEME
 
 # Two installations on one machine differ only by port, which cookies do not see. Behind a proxy that ends TLS on this
-# machine uvicorn takes the scheme from X-Forwarded-Proto, and the Origin check of CSRF then fits without a list of names.
+# machine uvicorn takes the scheme from X-Forwarded-Proto, so that the Origin check of CSRF needs no list of names.
 SESSION_COOKIE_NAME = f"pillarbox_session_{ENVIRONMENT.web_port}"
 CSRF_COOKIE_NAME = f"pillarbox_csrf_{ENVIRONMENT.web_port}"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
@@ -89,6 +90,7 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"
 
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
