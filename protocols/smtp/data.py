@@ -84,6 +84,7 @@ class Fault(enum.IntEnum):
 _END = b"\r\n.\r\n"
 _ANY_END = re.compile(rb"(?:\r\n|\r|\n)\.(?:\r\n|\r|\n)")
 """An end of data to somebody's eyes. Looked for only where bare CRs or LFs are, so that it cannot be the true one."""
+_PERHAPS_CRLF = (b"", b"\r", b"\r\n")
 _UNDECIDED = re.compile(rb"(?:\r\n|\r|\n)(?:\.\r?)?\Z")
 """The last bytes of a piece, if what follows decides what they are."""
 
@@ -134,7 +135,8 @@ class DataDecoder:
             return b""
         line_ends = piece.count(b"\r\n")
         bare = piece.count(b"\n") != line_ends or piece.count(b"\r") != line_ends
-        if (bare or self._held.startswith(b"\n")) and _ANY_END.search(piece + self._held[:2]):
+        ahead = self._held[:2]
+        if (bare or ahead not in _PERHAPS_CRLF) and _ANY_END.search(piece + ahead):
             self.fault, self.finished, self.rest = Fault.SMUGGLING, True, b""
             return b""
         piece = piece.replace(b"\r\n.", b"\r\n")

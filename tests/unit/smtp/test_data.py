@@ -30,6 +30,7 @@ FAULTS = [
     (b"a\r.\r\n.\r\n", Fault.SMUGGLING),
     (b"a\r\n.\r\r\n.\r\n", Fault.SMUGGLING),
     (b"\n.\r\n.\r\n", Fault.SMUGGLING),
+    (b".\r.\r\n.\r\n", Fault.SMUGGLING),
     (b"a\nb\r\n.\r\n", Fault.BARE_NEWLINE),
     (b"a\rb\r\n.\r\n", Fault.BARE_NEWLINE),
     (b"a\r\r\n.\r\n", Fault.BARE_NEWLINE),
