@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 ROUNDS = int(os.environ.get("PILLARBOX_CRASH_ROUNDS", "2"))
 MESSAGES = int(os.environ.get("PILLARBOX_CRASH_MESSAGES", "300"))
-KILLS = 3
+KILLS = max(2, MESSAGES // 1000)
 """In each round."""
 PATIENCE_SECONDS = 60 + MESSAGES / 20
 RESUMES_WITHIN_SECONDS = 10
@@ -89,7 +89,7 @@ def test_the_database_is_killed(tmp_path: Path) -> None:
             running.add_users(USERS, PASSWORD)
             _wait_for_users(running)
             daemons = running.daemons()
-            for number in range(ROUNDS):
+            for number in range((ROUNDS + 1) // 2):
                 load = Load(running.port("smtp"), USERS, MESSAGES, prefix=f"round{number}").start()
                 load.wait_for(MESSAGES // 4, PATIENCE_SECONDS)
                 server.kill()
