@@ -242,7 +242,8 @@ def _commit(batch: Sequence[Prepared]) -> Written:
     except (OperationalError, InterfaceError) as error:
         sql_state = getattr(error.__cause__, "sqlstate", None)
         connection.close()
-        if connection.vendor == "sqlite" or not (was_open or sql_state in TRY_AGAIN):
+        may_have_died = was_open and connection.vendor != "sqlite"
+        if not (may_have_died or sql_state in TRY_AGAIN):
             raise translate(error) from error
     try:
         return _commit_once(batch)
