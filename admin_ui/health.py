@@ -44,7 +44,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
     """200 while the database answers and each service listens somewhere; else 503 with what is wrong."""
     problems = _find_problems()
     body = {"status": "ok" if not problems else "failing", "problems": problems}
-    return JsonResponse(body, status=200 if not problems else 503)
+    response = JsonResponse(body, status=200 if not problems else 503)
+    response._has_been_logged = True  # type: ignore[attr-defined]  # not an error of the console, and asked each minute
+    return response
 
 
 @require_safe

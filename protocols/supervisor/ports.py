@@ -41,6 +41,10 @@ class Ports:
         if listening is not None:
             listening.close()
 
+    def close_all(self) -> None:
+        for binding in list(self._open):
+            self.close(binding)
+
     def descriptors(self) -> list[int]:
         """Of every open socket, to be passed on."""
         return [listening.fileno() for listening in self._open.values()]

@@ -151,7 +151,7 @@ class WebRole(Role):
         """A request waits in the socket's queue until the console takes it: its answer is the sign."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._binding.address, self._binding.address)  # noqa: S104
         self._probe = socket.create_connection((host, self._binding.port), timeout=PROBE_SECONDS)
-        request = f"GET /healthz HTTP/1.0\r\nHost: {format_binding(Binding(host, self._binding.port))}\r\n\r\n"
+        request = f"GET / HTTP/1.0\r\nHost: {format_binding(Binding(host, self._binding.port))}\r\n\r\n"
         self._probe.sendall(request.encode())
         self._selector.register(self._probe, selectors.EVENT_READ, self._on_answer)
 
