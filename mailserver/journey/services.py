@@ -101,7 +101,7 @@ def forget_old(now: datetime) -> int:
 
 def _split(words: str | Sequence[str]) -> list[str]:
     texts = words.split() if isinstance(words, str) else [part for text in words for part in text.split()]
-    return [text for text in texts if text.strip("<>")][:MAX_WORDS]
+    return [text for text in texts if text.strip("<>") and text.isprintable()][:MAX_WORDS]
 
 
 def _holds(word: str) -> Q:

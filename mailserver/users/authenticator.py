@@ -55,7 +55,7 @@ class DatabaseAuthenticator:
     """Implements `authentication.Authenticator`; one for each process, shared by its threads."""
 
     def __init__(self, verified: VerifiedPasswords | None = None) -> None:
-        self._verified = verified or VerifiedPasswords()
+        self._verified = VerifiedPasswords() if verified is None else verified
 
     def check_password(self, login: str, password: str, client: Client) -> LoggedInUser:
         account = _find_account(login)

@@ -27,6 +27,8 @@ def get_user(user_id: int) -> User:
 def login_filter(login: str) -> Q:
     """Users who log in so: by full address, or by name (the one created first wins, design section 3)."""
     text = login.strip().lower()
+    if not text.isprintable():
+        return Q(pk__in=())  # no database takes a NUL, or half of a surrogate pair
     name, at, domain = text.rpartition("@")
     if not at or domain.isascii():
         return Q(address=text) if at else Q(name=text)

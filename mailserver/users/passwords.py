@@ -88,6 +88,8 @@ def verify(password: str, password_hash: str) -> tuple[bool, bool]:
 
     `UNUSABLE` takes as long as a wrong password does.
     """
+    if not _is_text(password):
+        password_hash = UNUSABLE
     with _hashing:
         return verify_password(saslprep(password), password_hash)
 
@@ -127,6 +129,15 @@ def check_strength(password: str, *, name: str, address: str, minimum_length: in
         problems.append("This is one of the passwords that attackers try first. Choose another one.")
     if problems:
         raise InvalidInput({"password": problems})
+
+
+def _is_text(password: str) -> bool:
+    """False for bytes that a client sent and that are no UTF-8: they arrive as halves of surrogate pairs."""
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_hash(text: str) -> bool:

@@ -145,6 +145,7 @@ def delete_user(user_id: int, *, force: bool = False) -> None:
             raise InvalidInput(
                 {"": [f"{user.address} is the main administrator. Choose another one in Settings first."]}
             )
+        _require_no_rule_of_ones_own(user)
         count = count_messages(UserId(user.pk))
         if count and not force:
             messages = "a message" if count == 1 else f"{count} messages"
@@ -232,6 +233,15 @@ def _require_another_administrator(user: User, field: str) -> None:
     was_administrator = User.objects.filter(pk=user.pk, is_admin=True, is_active=True).exists()
     if was_administrator and not any(_may_administer(other) for other in others):
         raise InvalidInput({field: [f"{user.address} is the last administrator. Make somebody else one first."]})
+
+
+def _require_no_rule_of_ones_own(user: User) -> None:
+    """An access rule that names nobody any more would admit everybody."""
+    for rule in user.accessrule_set.all():
+        if rule.users.count() == 1:
+            place = f"of {rule.service.name}" if rule.service else "for all services"
+            text = f"An access rule {place} admits only {user.address}. Change it or remove it first."
+            raise InvalidInput({"": [text]})
 
 
 def _problems_of(check: Any) -> dict[str, list[str]]:
