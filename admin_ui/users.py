@@ -93,10 +93,11 @@ class UserForm(ServiceForm[User]):
     def _post_clean(self) -> None:
         """The model never sees the typed password: the service turns it into what is stored."""
         typed = self.cleaned_data.pop("password", "")
-        stored = self.instance.password
         super()._post_clean()
-        self.instance.password = stored
         self.cleaned_data["password"] = typed
+
+    def _get_validation_exclusions(self) -> set[str]:
+        return {*super()._get_validation_exclusions(), "password"}  # type: ignore[misc]
 
 
 @admin.register(User, site=console)

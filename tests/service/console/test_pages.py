@@ -7,7 +7,6 @@ import pytest
 from django.test import Client
 
 from mailserver.users.models import User
-from tests.service.console.conftest import PASSWORD
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
