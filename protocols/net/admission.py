@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mailserver.config.snapshot import AccessRule, Service
 from mailserver.security.networks import LOOPBACK, Decision, IpAddress, Network, evaluate, evaluate_both, parse_address
+from mailserver.values import Protocol
 
 
 class Refusal(enum.Enum):
@@ -36,6 +37,21 @@ def decide(service: Service, global_access: tuple[AccessRule, ...], address: str
     if service.use_global_access:
         return evaluate_both(service.access, global_access, address, surrounding.networks, surrounding.routers)
     return evaluate(service.access, address, surrounding.networks, surrounding.routers)
+
+
+def may_connect(
+    service: Service, global_access: tuple[AccessRule, ...], address: str, surrounding: Surrounding, decision: Decision
+) -> bool:
+    """Whether a client that the lists judged so may come in.
+
+    An SMTP service's own list says who may send to others, not who may connect: mail for users here comes from
+    anywhere (spec smtp-server 2.1, item 5). The global list, where the service uses it, keeps out of SMTP as well.
+    """
+    if decision.allow or service.protocol is not Protocol.SMTP:
+        return decision.allow
+    if not service.use_global_access:
+        return True
+    return evaluate(global_access, address, surrounding.networks, surrounding.routers).allow
 
 
 class Occupancy:

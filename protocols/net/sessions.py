@@ -22,11 +22,11 @@ from mailserver.activity.services import SessionBrief
 from mailserver.config.snapshot import Service, Snapshot
 from mailserver.hooks.events import Connected, LoggedIn
 from mailserver.hooks.interface import Hooks
-from mailserver.security.networks import Decision, parse_address
+from mailserver.security.networks import parse_address
 from mailserver.store.interface import MailStore
 from mailserver.users.authentication import Authenticator
 from mailserver.values import Client, Protocol, UserId
-from protocols.net.admission import Occupancy, Refusal, Surrounding, decide
+from protocols.net.admission import Occupancy, Refusal, Surrounding, decide, may_connect
 from protocols.net.bandwidth import Pools
 from protocols.net.connection import Connection, LiveSession, SessionHandler
 from protocols.net.offload import Offload
@@ -118,8 +118,10 @@ class Sessions:
         if service is None or not service.enabled or self._draining:
             accepted.close()
             return
-        decision = decide(service, snapshot.global_access, address, self._tools.surrounding())
-        refusal = self._find_refusal(service, address, decision)
+        surrounding = self._tools.surrounding()
+        decision = decide(service, snapshot.global_access, address, surrounding)
+        allowed = may_connect(service, snapshot.global_access, address, surrounding, decision)
+        refusal = self._occupancy.find_refusal(service, address) if allowed else Refusal.NOT_ALLOWED
         if refusal is not None:
             self._refuse(accepted, service, refusal, address)
             return
@@ -133,15 +135,11 @@ class Sessions:
             local_address=local_address,
             local_port=local_port,
             trusted=decision.trusted,
+            may_relay=decision.allow,
             rule_users=decision.users,
         )
         live = LiveSession(client.session, service.name, address)
         self._start(_Session(service, client, live, service.bandwidth), accepted)
-
-    def _find_refusal(self, service: Service, address: str, decision: Decision) -> Refusal | None:
-        if not decision.allow:
-            return Refusal.NOT_ALLOWED
-        return self._occupancy.find_refusal(service, address)
 
     def _refuse(self, accepted: socket.socket, service: Service, refusal: Refusal, address: str) -> None:
         """A word and the end. Nothing can be said in clear where the client expects TLS."""

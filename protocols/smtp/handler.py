@@ -44,6 +44,10 @@ MAX_REFUSALS_OF_SESSION = 20
 """Journeys of refused transactions that one session may leave behind; those beyond are only in the session log."""
 
 
+FIRST_READ_BYTES = 32 * 1024
+"""Of a message, to find its header section."""
+
+
 class SmtpHandler:
     """The meaning of the commands of one session. Each `handle_` method gives the reply."""
 
@@ -164,7 +168,7 @@ class SmtpHandler:
 
     def handle_VRFY(self, session: SmtpSession, argument: str) -> bytes:
         """RFC 5321 §3.5.3 and §7.3: who may not know gets 252, whether the address exists or not."""
-        if not self._service.get(ENABLE_VRFY) or not self._standing(session).may_relay:
+        if not self._service.get(ENABLE_VRFY) or not self._standing(session).vouched_for:
             return replies.CANNOT_VERIFY
         snapshot = self._connection.snapshot()
         if "@" not in argument:
@@ -205,7 +209,7 @@ class SmtpHandler:
     def _make_message(
         self, session: SmtpSession, transaction: Transaction, body: Body, *, eight_bit: bool
     ) -> IncomingMessage:
-        header = header_section(body.head())
+        header = _read_header(body)
         return IncomingMessage(
             ref=transaction.ref,
             received=clock.now(),
@@ -269,6 +273,13 @@ class SmtpHandler:
             user=sender.id if sender is not None else None,
             extended=session.extended_smtp,
         )
+
+
+def _read_header(body: Body) -> bytes:
+    """The header section. Hardly ever is it longer than what is read at first; the rest may be a large file."""
+    start = body.head(FIRST_READ_BYTES)
+    complete = len(start) == body.size or b"\r\n\r\n" in start
+    return header_section(start if complete else body.head())
 
 
 def _words(reply: bytes) -> str:

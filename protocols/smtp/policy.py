@@ -37,7 +37,8 @@ class Standing:
     logged_in: bool
 
     @property
-    def may_relay(self) -> bool:
+    def vouched_for(self) -> bool:
+        """Somebody answers for what it sends: it has logged in, or an access rule exempts it."""
         return self.logged_in or self.client.trusted
 
 
@@ -87,7 +88,9 @@ def refuse_recipient(
         return replies.USER_UNKNOWN
     if isinstance(target, Local):
         return None
-    if not standing.may_relay:
+    if not standing.client.may_relay:
+        return replies.RELAYING_DENIED
+    if not standing.vouched_for:
         return replies.AUTHENTICATION_REQUIRED if _login_missing(service, standing) else replies.RELAYING_DENIED
     return refuse_outgoing(sender, size or 0)
 
@@ -109,4 +112,4 @@ def is_full(service: Service, recipients: int) -> bool:
 
 
 def _login_missing(service: Service, standing: Standing) -> bool:
-    return service.get(AUTHENTICATION) == "required" and not standing.may_relay
+    return service.get(AUTHENTICATION) == "required" and not standing.vouched_for

@@ -54,6 +54,8 @@ MIN_BYTES_PER_SECOND = 500
 `smtpd_min_data_rate`. Not applied where we are the ones who slow it down."""
 LAST_WORDS_SECONDS = 5
 """How long the peer may take to accept the reply that ends the session."""
+COMMANDS_IN_A_TURN = 50
+"""How many pipelined commands are carried out before other sessions get their turn and the replies leave."""
 MAX_HELO_CHARACTERS = 255
 """RFC 5321 §4.5.3.1.2."""
 
@@ -77,6 +79,7 @@ class SmtpServer(SMTP):
         self._lines = LineBuffer()
         self._outgoing = b""
         self._ended = False
+        self._turn = 0
         self.hostname = connection.snapshot().hostname
         self.loop = asyncio.get_running_loop()
         self.session = self._create_session()
@@ -110,7 +113,7 @@ class SmtpServer(SMTP):
         except DeadlinePassed:
             await self._say_last(replies.timed_out(self.hostname))
         except asyncio.CancelledError:
-            await self._say_last(replies.shutting_down(self.hostname))
+            await self._say_last()
             raise
         except ConnectionLost:
             self._connection.transcript.note("connection lost")
@@ -130,6 +133,10 @@ class SmtpServer(SMTP):
                 await self.push(replies.misunderstood(error))
 
     async def _read_command(self) -> Command:
+        self._turn += 1
+        if self._turn % COMMANDS_IN_A_TURN == 0:
+            await self._flush()
+            await asyncio.sleep(0)
         line = await self._read_line()
         if self._connection.transcript.enabled:
             self._connection.transcript.received(sanitize(line))
@@ -189,11 +196,12 @@ class SmtpServer(SMTP):
         self._ended = True
         await self.push(reply)
 
-    async def _say_last(self, reply: bytes) -> None:
-        """Say it if the peer still listens."""
+    async def _say_last(self, reply: bytes = b"") -> None:
+        """Say what is left to say, if the peer still listens. The farewell of an ended session is the listener's."""
         self._stream.set_deadline(LAST_WORDS_SECONDS)
         try:
-            await self.push(reply)
+            if reply:
+                await self.push(reply)
             await self._flush()
         except (ConnectionLost, DeadlinePassed):
             self._connection.transcript.note("the peer took no more replies")
