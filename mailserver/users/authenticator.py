@@ -11,8 +11,6 @@ import hmac
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db.models import Q
-
 from mailserver import clock, logs, vault
 from mailserver.addressing.services import default_domain
 from mailserver.errors import Kind, MailError
@@ -88,8 +86,8 @@ class DatabaseAuthenticator:
     def may_log_in_again(self, user: UserId, delay_seconds: int) -> bool:
         """One UPDATE decides, so that of two logins at once only one gets in."""
         now = clock.now()
-        rested = Q(last_pop3_login=None) | Q(last_pop3_login__lte=now - timedelta(seconds=delay_seconds))
-        return bool(User.objects.filter(rested, pk=user).update(last_pop3_login=now))
+        rested = User.objects.exclude(last_pop3_login__gt=now - timedelta(seconds=delay_seconds))
+        return bool(rested.filter(pk=user).update(last_pop3_login=now))
 
     def _is_right(self, account: _Account | None, password: str) -> bool:
         """Hashes when the password was not right a moment ago, also for nobody at all."""

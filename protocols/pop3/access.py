@@ -116,7 +116,7 @@ class MaildropAccess:
         try:
             inbox = self._store.get_mailbox(user.id, INBOX)
             return _Opened(token, inbox.id, Maildrop(inbox.uid_validity, self._list(inbox.id)))
-        except BaseException:
+        except BaseException:  # whatever it was, the lock goes back
             self._store.unlock_maildrop(token)
             raise
 

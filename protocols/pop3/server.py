@@ -64,7 +64,7 @@ class _Conversation:
             await self._flush()
         except (ConnectionLost, DeadlinePassed, asyncio.CancelledError):
             raise
-        except Exception:
+        except Exception:  # the session loop; the listener logs it whole
             await self._say_internal_error()
             raise
 
