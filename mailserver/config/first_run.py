@@ -50,19 +50,18 @@ def first_run(environment: Environment) -> FirstRun | None:
     environment asks for an address or a port that cannot be.
     """
     password = _make_password()
-    kept = make_secrets(password)
+    kept = None if has_users() else make_secrets(password)
     with transaction.atomic():
         Revision.objects.get_or_create(id=1)
         Revision.objects.select_for_update().get(id=1)
-        fresh = not has_users()
-        if fresh and not Service.objects.exists():
+        if not Service.objects.exists():
             set_settings({LISTEN_ADDRESS.name: environment.listen, PORT_OFFSET.name: environment.port_offset})
         if not default_domain():
             add_domain(environment.domain)
         _add_missing_services()
         if not has_certificate():
             make_self_signed(get_setting(HOSTNAME) or machine_name())
-        if not fresh:
+        if kept is None or has_users():
             return None
         name = MAIN_ADMINISTRATOR.default
         user = create_user(name, kept, is_admin=True, full_name="Postmaster")
