@@ -98,6 +98,8 @@ MAX_LINE_BYTES = 255
 """RFC 2449 §4, line end included. Dovecot allows 8,192; nobody needs them."""
 MAX_AUTH_LINE_BYTES = 12288
 """RFC 5034 §4 for responses. AUTH itself gets as much: tokens in an initial response outgrow 255 octets."""
+MAX_WORD_BYTES = 20
+"""More of a line that cannot be read is not shown in the transcript."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class Pop3Machine:
             return NEED_DATA
         command = self._parse(line)
         if type(command) not in ALLOWED[self.state]:
-            raise self._violation(self._out_of_place(command))
+            raise self._violation(self._out_of_place(command), command.verb)
         self._pending = command
         return command
 
@@ -234,13 +236,13 @@ class Pop3Machine:
         try:
             return parse_response(line) if self.state is State.SASL else parse_command(line)
         except UnknownCommand:
-            raise self._violation(replies.unknown_command()) from None
+            raise self._violation(replies.unknown_command(), _first_word(line)) from None
         except BadArguments:
             if self.state is State.SASL:
                 self.state = State.AUTHORIZATION
                 raise self._violation(replies.bad_response()) from None
-            verb = line.partition(b" ")[0].decode("ascii", "replace").upper()
-            raise self._violation(replies.bad_arguments(verb)) from None
+            verb = _first_word(line).upper()
+            raise self._violation(replies.bad_arguments(verb), verb) from None
 
     def _out_of_place(self, command: Command) -> Reply:
         if self.state is State.CLEAR:
@@ -249,9 +251,14 @@ class Pop3Machine:
             return replies.user_first()
         return replies.wrong_state(command.verb, logged_in=self.state is State.TRANSACTION)
 
-    def _violation(self, reply: Reply) -> ProtocolViolation:
+    def _violation(self, reply: Reply, said: str = "") -> ProtocolViolation:
+        """`said` is what the transcript may show of the line: one word, for the rest may be a password."""
         if reply.closes:
             self.state = State.CLOSED
             self._pending = None
             self._buffer.clear()
-        return ProtocolViolation(reply.line, may_continue=not reply.closes)
+        return ProtocolViolation(reply.line, may_continue=not reply.closes, note=f"{said} ...".lstrip())
+
+
+def _first_word(line: bytes) -> str:
+    return line.partition(b" ")[0][:MAX_WORD_BYTES].decode("ascii", "backslashreplace")

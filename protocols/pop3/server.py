@@ -23,7 +23,7 @@ from protocols.pop3.machine import NeedData, Paused, Pop3Machine, State
 from protocols.pop3.replies import Answer, Piece
 from protocols.pop3.session import Pop3Session
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger("pillarbox.pop3")
 
 FLUSH_BYTES = 64 * 1024
 """Gathered replies are written when they have grown to this."""
@@ -96,7 +96,7 @@ class _Conversation:
         try:
             await self._put(answers)
         except OSError as error:
-            logger.error("POP3 session %d: a message could not be read: %s", self._connection.client.session, error)
+            log.error("POP3 session %d: a message could not be read: %s", self._connection.client.session, error)
             self._stream.abort()
             raise ConnectionLost from error
         if self._machine.state is State.TLS:
@@ -139,7 +139,9 @@ class _Conversation:
     async def _reject(self, violation: ProtocolViolation) -> None:
         """The peer broke the protocol: tell it, and go on or not as the violation says."""
         self._violations += 1
-        self._transcript.sent(violation.reply)
+        if self._transcript.enabled:
+            self._transcript.received(violation.note.encode("ascii", "replace"))
+            self._transcript.sent(violation.reply)
         self._gathered.append(violation.reply)
         await self._flush()
         if not violation.may_continue:

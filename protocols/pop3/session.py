@@ -66,7 +66,7 @@ from protocols.pop3.replies import END, Answer, Piece, Reply
 from protocols.sasl.login import Failure, Login, Outcome, Success, may_send_password
 from protocols.sasl.mechanisms import Challenge, next_stamp, offered
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger("pillarbox.pop3")
 
 LINES_IN_A_PIECE = 1000
 """Listings of large maildrops are made in pieces of so many lines."""
@@ -119,7 +119,7 @@ class Pop3Session:
         try:
             return await self._handlers[type(command)](command)
         except MailError as error:
-            logger.info("POP3 session %d, %s: %s", self._client.session, command.verb, error)
+            log.info("POP3 session %d, %s: %s", self._client.session, command.verb, error)
             return [replies.failure(error.kind)]
 
     def tls_started(self, tls: str) -> None:
@@ -134,7 +134,7 @@ class Pop3Session:
         try:
             await self._access.release(self._detail)
         except MailError as error:
-            logger.warning("POP3 session %d: what was fetched is not recorded: %s", self._client.session, error)
+            log.warning("POP3 session %d: what was fetched is not recorded: %s", self._client.session, error)
 
     # ------------------------------------------------------------ authorization
 
@@ -207,7 +207,7 @@ class Pop3Session:
 
     def _refuse_login(self, error: MailError, reply: Reply | None = None) -> Reply:
         """Only wrong credentials count towards the end of the session."""
-        logger.info("POP3 session %d, login refused: %s", self._client.session, error)
+        log.info("POP3 session %d, login refused: %s", self._client.session, error)
         if error.kind is Kind.BAD_CREDENTIALS:
             self._failures += 1
             if self._failures >= self._service.get(MAX_FAILED_LOGINS):
@@ -308,7 +308,7 @@ class Pop3Session:
         try:
             await self._access.update(hold=self._service.get(HOLD_DELETED), detail=self._detail)
         except MailError as error:
-            logger.warning("POP3 session %d: deleted messages not removed: %s", self._client.session, error)
+            log.warning("POP3 session %d: deleted messages not removed: %s", self._client.session, error)
             return [replies.not_all_removed()]
         finally:
             await self.close()

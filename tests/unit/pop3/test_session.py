@@ -151,7 +151,7 @@ async def test_transcript_shows_no_secret_and_no_message(world: World) -> None:
     _fill(world, 1)
     async with MemoryPop3(world) as client:
         await client.log_in("alice", "Secret-1")
-        await client.say("RETR 1", "NONSENSE", "QUIT")
+        await client.say("RETR 1", "NONSENSE Secret-1", "QUIT")
     assert transcript.lines[1:6] == [
         b"C: USER alice",
         b"S: +OK now the password\r\n",
@@ -162,7 +162,7 @@ async def test_transcript_shows_no_secret_and_no_message(world: World) -> None:
     everything = b"".join(transcript.lines)
     assert b"Secret-1" not in everything
     assert b"xxxx" not in everything
-    assert b"-ERR unknown command" in everything
+    assert b"C: NONSENSE ...S: -ERR unknown command\r\n" in everything
 
 
 # ---------------------------------------------------------------- reading ahead
@@ -383,7 +383,7 @@ async def test_our_own_bug_is_answered_as_temporary(world: World, monkeypatch: p
 
 
 async def test_true_reasons_are_logged_and_not_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "protocols.pop3")
+    caplog.set_level(logging.INFO, "pillarbox.pop3")
     async with MemoryPop3(world) as client:
         said = await client.log_in("alice", "wrong")
     assert b"wrong password" not in said
