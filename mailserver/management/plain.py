@@ -49,12 +49,17 @@ class PlainCommand(BaseCommand):
 
     def ask_password(self) -> str:
         """Typed twice at a terminal; one line of standard input otherwise."""
-        if not sys.stdin.isatty():
+        if not is_terminal():
             return sys.stdin.readline().rstrip("\r\n")
         password = getpass.getpass("Password: ")
         if getpass.getpass("The same again: ") != password:
             raise CommandError("The two passwords are not the same.")
         return password
+
+
+def is_terminal() -> bool:
+    """Whether somebody types."""
+    return sys.stdin.isatty()
 
 
 def _sentences(error: Exception) -> list[str]:
