@@ -56,6 +56,9 @@ LAST_WORDS_SECONDS = 5
 """How long the peer may take to accept the reply that ends the session."""
 COMMANDS_IN_A_TURN = 50
 """How many pipelined commands are carried out before other sessions get their turn and the replies leave."""
+READ_BYTES = 16 * 1024
+"""Taken from the stream at a time. Larger pieces are no faster, and 50 large messages at once then need 24 MB instead
+of 13 (tried)."""
 MAX_HELO_CHARACTERS = 255
 """RFC 5321 §4.5.3.1.2."""
 
@@ -154,7 +157,7 @@ class SmtpServer(SMTP):
     async def _read(self) -> bytes:
         """What the peer says next, once it has heard everything that we had to say."""
         await self._flush()
-        data = await self._stream.read()
+        data = await self._stream.read(READ_BYTES)
         if not data:
             raise ConnectionLost
         return data
