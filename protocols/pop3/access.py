@@ -91,11 +91,15 @@ class MaildropAccess:
         refs = await self._refs(deleted)
         uids = tuple(self.maildrop.uid(number) for number in deleted)
         removals = (Removal(self._opened.mailbox, uids, hold),) if uids else ()
-        steps = self._steps(JourneyStep.FETCHED, self._fetched.values(), detail)
+        fetched, self._fetched = self._fetched, {}
+        steps = self._steps(JourneyStep.FETCHED, fetched.values(), detail)
         steps += self._steps(JourneyStep.DELETED, refs, detail + (", held" if hold else ""))
-        if removals or steps:
-            await asyncio.shield(asyncio.wrap_future(self._store.submit(Unit(removals=removals, steps=steps))))
-        self._fetched.clear()
+        try:
+            if removals or steps:
+                await asyncio.shield(asyncio.wrap_future(self._store.submit(Unit(removals=removals, steps=steps))))
+        except MailError:
+            self._fetched = fetched
+            raise
 
     async def release(self, detail: str) -> None:
         """Record what was fetched, and give the lock back; messages stay. Raises MailError after unlocking."""

@@ -196,14 +196,22 @@ class Pop3Session:
     async def _enter(self, user: LoggedInUser) -> Reply:
         """Spec services 1.7, rule 6: the lock comes after the credentials, the bandwidth last."""
         maildrop = await self._access.open(user)
+        try:
+            if not await self._has_waited(user):
+                await self._access.release(self._detail)
+                return replies.login_too_soon(self._service.get(LOGIN_DELAY))
+            await self._connection.apply_bandwidth(user.id)
+        except MailError:
+            await self._access.release(self._detail)
+            raise
+        self._connection.live.login = user.address
+        return replies.logged_in(maildrop.count, maildrop.size)
+
+    async def _has_waited(self, user: LoggedInUser) -> bool:
+        """RFC 2449 §6.5. Asked with the lock held, so that a locked maildrop does not cost anybody the next try."""
         delay = self._service.get(LOGIN_DELAY)
         may_log_in = self._connection.authenticator.may_log_in_again
-        if delay and not await self._connection.offload(may_log_in, user.id, delay):
-            await self._access.release(self._detail)
-            return replies.login_too_soon(delay)
-        self._connection.live.login = user.address
-        await self._connection.apply_bandwidth(user.id)
-        return replies.logged_in(maildrop.count, maildrop.size)
+        return not delay or await self._connection.offload(may_log_in, user.id, delay)
 
     def _refuse_login(self, error: MailError, reply: Reply | None = None) -> Reply:
         """Only wrong credentials count towards the end of the session."""

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 
 from mailserver.errors import Kind, MailError
 from mailserver.users.authentication import Authenticator, LoggedInUser
+from mailserver.users.saslprep import saslprep
 from mailserver.values import Client
 from protocols.net.offload import Offload
 from protocols.sasl.mechanisms import (
@@ -83,11 +84,11 @@ class Login:
         return await self._advance(self._mechanism.respond, response)
 
     async def by_secret(self, login: str, matches: Callable[[str], bool]) -> LoggedInUser:
-        """Log in somebody who says to know the recoverable secret (CRAM-MD5, APOP). Raises MailError."""
+        """Log in somebody who says to know the recoverable secret (CRAM-MD5, APOP; RFC 6856 §2.2). Raises MailError."""
         secret = await self._offload(self._authenticator.find_secret, login)
         if secret is None:
             raise await self._refuse(login, "no recoverable password is kept", counts=False)
-        if not matches(secret):
+        if not matches(saslprep(secret)):
             raise await self._refuse(login, "wrong digest")
         return await self._offload(self._authenticator.admit, login, self._client)
 

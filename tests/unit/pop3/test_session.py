@@ -7,7 +7,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -17,8 +17,8 @@ import pytest
 from mailserver.config.catalog import ServiceKind
 from mailserver.errors import Kind, MailError
 from mailserver.journey.records import JourneyStep
-from mailserver.store.interface import Entry, StoredContent
-from mailserver.values import MEMORY_BODY_BYTES, ContentId, MailboxId, Protocol
+from mailserver.store.interface import Entry, StoredContent, Unit, UnitResult
+from mailserver.values import MEMORY_BODY_BYTES, ContentId, MailboxId, Protocol, UserId
 from protocols.net.stream import ConnectionLost
 from protocols.net.transcript import Transcript
 from protocols.pop3 import access
@@ -325,6 +325,37 @@ async def test_journey_that_cannot_be_recorded_keeps_no_lock(world: World) -> No
     world.store.failure = None
     assert world.store.steps == []
     _assert_unlocked(world)
+
+
+async def test_login_that_fails_behind_the_lock_gives_it_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(user: UserId, delay_seconds: int) -> bool:
+        raise MailError(Kind.UNAVAILABLE, "on purpose")
+
+    change_options(world, {"login_delay_seconds": 60})
+    monkeypatch.setattr(world.authenticator, "may_log_in_again", away)
+    async with MemoryPop3(world) as client:
+        assert b"[SYS/TEMP]" in await client.log_in("alice", "Secret-1")
+        _assert_unlocked(world)
+        assert b"before login" in await client.say("STAT")
+
+
+async def test_fetched_is_recorded_also_when_the_removal_fails(world: World) -> None:
+    _fill(world, 2)
+    async with MemoryPop3(world) as client:
+        await client.log_in("alice", "Secret-1")
+        await client.say("RETR 1", "DELE 1")
+        submit = world.store.submit
+        failures = [MailError(Kind.UNAVAILABLE, "on purpose")]
+
+        def fails_once(unit: Unit) -> Future[UnitResult]:
+            if failures:
+                raise failures.pop()
+            return submit(unit)
+
+        world.store.submit = fails_once  # type: ignore[method-assign]
+        assert await client.say("QUIT") == b"-ERR [SYS/TEMP] some deleted messages not removed\r\n"
+    assert [step.kind for step in world.store.steps] == [JourneyStep.FETCHED]
+    assert len(world.store.list_entries(world.user("alice").inbox)) == 2
 
 
 async def test_body_file_that_is_missing(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
