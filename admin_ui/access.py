@@ -6,11 +6,12 @@ Spec services 1.4 and 1.5. The rules are tried from top to bottom; `mailserver.s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from django import forms
 from django.contrib import messages
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from admin_ui.pages import Page
@@ -35,7 +36,28 @@ def allow_field() -> forms.TypedChoiceField:
     )
 
 
-class AccessRuleForm(forms.Form):
+class UserChoosingForm(BaseForm):
+    """Lines that offer all users: `user_choices` is read once for a page, not once for each line."""
+
+    user_choices: ClassVar[Sequence[tuple[int, str]]] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        users = self.fields["users"]
+        assert isinstance(users, forms.ModelMultipleChoiceField)
+        users.choices = self.user_choices
+
+
+F = TypeVar("F", bound=UserChoosingForm)
+
+
+def with_user_choices(form: type[F]) -> type[F]:
+    """The form for the lines of one page."""
+    choices = list(User.objects.values_list("pk", "address"))
+    return type(form.__name__, (form,), {"user_choices": choices})
+
+
+class AccessRuleForm(UserChoosingForm, forms.Form):
     """One line of the global list. A line whose address is empty and that matches one is not there."""
 
     position = forms.IntegerField(label="Order", required=False, widget=NumberInput(attrs={"class": "pb-order"}))
@@ -85,12 +107,9 @@ class AccessRuleLines(BaseFormSet[AccessRuleForm]):
     deletion_widget = CheckboxInput
 
 
-Lines = forms.formset_factory(AccessRuleForm, formset=AccessRuleLines, extra=BLANK_LINES, can_delete=True)
-
-
 def global_access(request: HttpRequest) -> Page | HttpResponse:
     """The list that applies to every service which says so."""
-    formset = Lines(request.POST or None, initial=_stored_lines(), prefix="rules")
+    formset = _lines(request)
     problems: list[str] = []
     if request.method == "POST":
         if "lan" in request.POST:
@@ -103,6 +122,12 @@ def global_access(request: HttpRequest) -> Page | HttpResponse:
             return HttpResponseRedirect(request.path)
     context = {"formset": formset, "problems": problems, "media": formset.media, "services": _services_using_it()}
     return Page("console/global_access.html", "Access for all services", context)
+
+
+def _lines(request: HttpRequest) -> BaseFormSet[AccessRuleForm]:
+    form = with_user_choices(AccessRuleForm)
+    lines = forms.formset_factory(form, formset=AccessRuleLines, extra=BLANK_LINES, can_delete=True)
+    return lines(request.POST or None, initial=_stored_lines(), prefix="rules")
 
 
 def _save(formset: BaseFormSet[AccessRuleForm]) -> list[str]:

@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from admin_ui.access import AT_THE_END, allow_field, rules_of
+from admin_ui.access import AT_THE_END, UserChoosingForm, allow_field, rules_of, with_user_choices
 from admin_ui.fields import form_field
 from admin_ui.local_addresses import is_address_of_this_machine
 from admin_ui.saving import ServiceAdmin, ServiceForm
@@ -91,7 +91,7 @@ class BindingInline(TabularInline[Binding, Service]):
     hide_title = True
 
 
-class AccessRuleInlineForm(ModelForm[AccessRule]):
+class AccessRuleInlineForm(UserChoosingForm, ModelForm[AccessRule]):
     """A line of the service's list, written as the global list writes it."""
 
     allow = allow_field()
@@ -117,6 +117,12 @@ class AccessRuleInline(TabularInline[AccessRule, Service]):
     verbose_name = "rule"
     verbose_name_plural = "Who may connect"
     template_before = "console/rules_explained.html"
+
+    def get_formset(self, request: HttpRequest, obj: Service | None = None, **kwargs: Any) -> Any:
+        return super().get_formset(request, obj, **{**kwargs, "form": with_user_choices(AccessRuleInlineForm)})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AccessRule]:
+        return super().get_queryset(request).prefetch_related("users")
 
     def get_fields(self, request: HttpRequest, obj: Service | None = None) -> tuple[str, ...]:
         """Work without logging in exists only where mail is sent."""

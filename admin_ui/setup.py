@@ -20,8 +20,7 @@ from django.utils.html import format_html
 from admin_ui.pages import Page, tell_refusal
 from admin_ui.unfolded import PasswordInput, Select, TextInput
 from mailserver import clock
-from mailserver.addressing.services import add_domain, default_domain, list_domains
-from mailserver.addressing.syntax import parse_domain
+from mailserver.addressing.services import add_domain, default_domain, find_domain, list_domains
 from mailserver.config.building import machine_name
 from mailserver.config.catalog import DEFAULT_DOMAIN, HOSTNAME, MIN_PASSWORD_LENGTH, SETUP_DONE, ServiceKind
 from mailserver.config.models import Service
@@ -50,9 +49,11 @@ TITLES: dict[Step, str] = {
     Step.ARRIVAL: "How mail arrives",
     Step.TEST: "Try it",
 }
-TEST_TEXT = """This message was written by the set-up page of your mail server and delivered to {address}.
+TEST_TEXT = """This message was written by the set-up page of your mail server.
+It was delivered to {address}.
 
-If you read it in your mail program, collecting mail works. Answer it to see that sending works as well.
+If you read it in your mail program, collecting mail works.
+Answer it to see that sending works as well.
 """
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -69,11 +70,9 @@ class DomainForm(forms.Form):
 
     def save(self) -> str:
         """Add it where it is new, and make it the default."""
-        name = parse_domain(self.cleaned_data["name"])
-        if name not in list_domains():
-            add_domain(name)
-        set_setting(DEFAULT_DOMAIN.name, name)
-        return f"{name} is your domain now."
+        domain = find_domain(self.cleaned_data["name"]) or add_domain(self.cleaned_data["name"])
+        set_setting(DEFAULT_DOMAIN.name, domain.name)
+        return f"{domain.name} is your domain now."
 
 
 class NewUserForm(forms.Form):

@@ -11,18 +11,25 @@ from mailserver.config.catalog import SETUP_DONE
 from mailserver.config.first_run import first_run
 from mailserver.config.services import set_setting
 from mailserver.users.models import User
+from mailserver.users.passwords import Secrets, make_secrets
 from mailserver.users.services import create_user, find_user, set_password
 
 PASSWORD = "three-odd-words"
 
 
+@pytest.fixture(scope="session")
+def secrets() -> Secrets:
+    """What is stored of PASSWORD: hashing it takes longer than most of these tests."""
+    return make_secrets(PASSWORD)
+
+
 @pytest.fixture
-def administrator(db: None) -> User:
+def administrator(db: None, secrets: Secrets) -> User:
     """The administrator of a fresh installation, whose set-up page has been worked through."""
     first_run(settings.ENVIRONMENT)
     user = find_user("postmaster")
     assert user is not None
-    set_password(user.pk, PASSWORD)
+    set_password(user.pk, secrets)
     set_setting(SETUP_DONE.name, "domain users arrival test")
     user.refresh_from_db()
     return user
@@ -32,11 +39,11 @@ def administrator(db: None) -> User:
 def browser(administrator: User) -> Client:
     """Logged in as the administrator."""
     client = Client()
-    assert client.login(username="postmaster", password=PASSWORD)
+    client.force_login(administrator)
     return client
 
 
 @pytest.fixture
-def anna(administrator: User) -> User:
+def anna(administrator: User, secrets: Secrets) -> User:
     """Somebody who only has mail."""
-    return create_user("anna", PASSWORD, full_name="Anna Smith")
+    return create_user("anna", secrets, full_name="Anna Smith")
