@@ -26,7 +26,9 @@ PASSWORD = "hostile-secret-1"
 MEGABYTE = 1_000_000
 LARGE_MEGABYTES = int(os.environ.get("PILLARBOX_HOSTILE_MEGABYTES", "25"))
 PARALLEL = 50
-GROWTH = 25 * MEGABYTE
+PATIENCE_SECONDS = 3.0
+"""An ordinary answer takes a millisecond; this leaves room for a test machine with other things to do."""
+GROWTH = 50 * MEGABYTE
 """What a daemon's memory may grow by: its buffers for a few dozen sessions, far below what is sent to it."""
 
 
@@ -37,14 +39,22 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         yield running
 
 
+@pytest.fixture(scope="module")
+def probe(installation: Installation) -> Iterator[Probe]:
+    with Probe(installation.port("smtp")) as probe:
+        yield probe
+
+
 @pytest.fixture(autouse=True)
-def others_are_undisturbed(installation: Installation) -> Iterator[None]:
+def others_are_undisturbed(installation: Installation, probe: Probe) -> Iterator[None]:
     """An ordinary session goes on meanwhile; afterwards the daemon is the same one, and logged no bug."""
     daemons = installation.daemons()
     before = resident_bytes(daemons[0])
-    with Probe(installation.port("smtp")) as probe:
-        yield
-    probe.assert_undisturbed()
+    probe.look()
+    yield
+    seen = probe.look()
+    assert not seen.failure
+    assert seen.worst_seconds < PATIENCE_SECONDS
     assert installation.daemons() == daemons
     assert installation.errors() == ""
     assert resident_bytes(daemons[0]) - before < GROWTH

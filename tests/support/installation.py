@@ -7,6 +7,7 @@ gives what the processes logged as our own faults, so that a test can insist on 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import re
@@ -70,6 +71,7 @@ class Installation:
                 cwd=ROOT,
                 env=self.environment,
                 stdout=output,
+                preexec_fn=_end_with_parent,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -137,6 +139,11 @@ class Installation:
     def memory_bytes(self, pids: Sequence[int] | None = None) -> int:
         """Proportional set size: what these processes take, shared pages counted once."""
         return sum(proportional_bytes(pid) for pid in (self.processes() if pids is None else pids))
+
+
+def _end_with_parent() -> None:
+    """Linux sends SIGTERM when the test run is killed, so that nothing is left running (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def free_offset() -> int:
