@@ -29,6 +29,7 @@ from mailserver.config.building import SnapshotProblem, build_snapshot
 from mailserver.config.certificates import current_certificate, read_tls
 from mailserver.config.snapshot import Binding, Snapshot
 from mailserver.errors import InvalidInput, MailError
+from mailserver.store.housekeeping import count_orphans
 from mailserver.users.services import has_users
 
 LOW_SPACE_BYTES = 1024**3
@@ -37,6 +38,8 @@ EXPIRES_SOON_DAYS = 21
 CONNECT_SECONDS = 2.0
 DNS_SECONDS = 4.0
 CLOCK_SLACK_SECONDS = 60
+MANY_ORPHANS = 100_000
+"""More than any office deletes in a day."""
 UNUSED_DOMAINS = ("test", "example", "invalid", "localhost", "local")
 """RFC 2606 §2 and RFC 6762 §3: the Internet will never know them."""
 
@@ -102,6 +105,10 @@ def check_data_folder(folder: Path) -> Findings:
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         yield problem(f"The data folder {folder} cannot be written by {_who()}.")
         return
+    if folder.stat().st_mode & stat.S_IRWXO:
+        yield problem(
+            f"The data folder {folder} holds mail and can be read by everybody. Correct it with: chmod 700 {folder}"
+        )
     free = shutil.disk_usage(folder).free
     text = f"{free / 1024**3:.1f} GB free for the data folder {folder}."
     if free < NO_SPACE_BYTES:
@@ -204,6 +211,13 @@ def check_clock() -> Findings:
     yield good(f"The clock says {clock.now():%d %B %Y, %H:%M} UTC.")
 
 
+def check_housekeeping() -> Findings:
+    """Contents that nobody has any more are removed each night; they may pile up when no worker runs."""
+    orphans = count_orphans(clock.now())
+    text = f"{orphans} messages that nobody has any more wait for the nightly housekeeping."
+    yield problem(f"{text} It does not seem to run.") if orphans > MANY_ORPHANS else good(text)
+
+
 def check_mail_exchanger() -> Findings:
     """What the Internet knows of the default domain; for information only."""
     domain = default_domain()
@@ -231,6 +245,7 @@ CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
     check_processes,
     check_services,
     check_clock,
+    check_housekeeping,
     check_mail_exchanger,
 )
 

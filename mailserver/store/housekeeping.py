@@ -50,6 +50,11 @@ def collect_orphans(now: datetime, blobs: BlobStore | None = None, spool: Path |
     )
 
 
+def count_orphans(now: datetime) -> int:
+    """Contents that the next run would remove; many of them mean that there has been none for long."""
+    return sum(map(len, _find_orphans(now - GRACE)))
+
+
 def _find_orphans(before: datetime) -> Iterator[list[int]]:
     """Ids of contents that nobody has, a few at a time. Once nobody has a content, nobody can get it again."""
     last = Content.objects.aggregate(last=Max("id"))["last"] or 0

@@ -376,6 +376,22 @@ class TestDoctor:
         (finding,) = diagnosis.check_data_folder(tmp_path / "none")
         assert finding.level is diagnosis.Level.PROBLEM
 
+    def test_a_data_folder_that_everybody_can_read(self, private_folder: Path) -> None:
+        private_folder.chmod(0o755)
+        findings = list(diagnosis.check_data_folder(private_folder))
+        assert [finding.level.value for finding in findings] == ["PROBLEM", "ok"]
+        assert f"chmod 700 {private_folder}" in findings[0].text
+
+    @pytest.mark.parametrize(("limit", "level"), [(0, "PROBLEM"), (1, "ok")])
+    def test_messages_that_nobody_has(
+        self, monkeypatch: pytest.MonkeyPatch, still_clock: Any, limit: int, level: str
+    ) -> None:
+        monkeypatch.setattr(diagnosis, "MANY_ORPHANS", limit)
+        Content.objects.create(ref="R", sha256="0" * 64, size=1, body=b"x", created=clock.now())
+        still_clock.advance(days=2)
+        (finding,) = diagnosis.check_housekeeping()
+        assert (finding.level.value, finding.text.startswith("1 messages")) == (level, True)
+
     def test_a_heartbeat_from_the_future(self, still_clock: Any) -> None:
         report()
         still_clock.advance(minutes=-5)

@@ -12,6 +12,7 @@ import pytest
 from mailserver.addressing.services import list_domains
 from mailserver.config import services
 from mailserver.config.catalog import MAX_HOPS, ServiceKind
+from mailserver.config.documentation import EXAMPLE
 from mailserver.config.exchange.document import format_json, format_yaml
 from mailserver.config.exchange.exporting import export_config
 from mailserver.config.exchange.importing import import_config
@@ -78,6 +79,11 @@ def test_a_small_office() -> None:
     assert get_setting(MAX_HOPS) == 40
     assert result.added == {"users": 2}
     assert result.warnings == []
+
+
+def test_the_documented_example_can_be_imported() -> None:
+    result = import_config(EXAMPLE)
+    assert (result.added, result.warnings) == ({"domains": 1, "users": 2}, [])
 
 
 def test_what_the_file_does_not_mention_stays() -> None:
