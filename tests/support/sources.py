@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -31,6 +32,11 @@ class Source:
     def is_empty(self) -> bool:
         """An `__init__.py` that only marks a package."""
         return not self.text.strip()
+
+    def says_why(self, line_number: int) -> bool:
+        """Whether the line carries a comment that is more than an instruction to a linter."""
+        comment = self.text.splitlines()[line_number - 1].partition("#")[2]
+        return bool(re.sub(r"noqa(: [A-Z0-9, ]+)?|type: ignore\S*", "", comment).strip(" -#"))
 
     def functions(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
         return (node for node in ast.walk(self.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
