@@ -28,6 +28,8 @@ _FIELDS = re.compile(
     rb"([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)",
     re.IGNORECASE | re.MULTILINE,
 )
+# field-name = 1*ftext (RFC 5322 §3.6.8)
+_FIRST_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 # encoded-word = "=?" charset ["*" language] "?" encoding "?" encoded-text "?=" (RFC 2047 §2, RFC 2231 §5)
 _ENCODED_WORD = re.compile(r"=\?([^\s?*]+)(?:\*[^\s?]*)?\?([bBqQ])\?([^\s?]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(?==\?[^\s?]+\?[bBqQ]\?)")
@@ -44,8 +46,8 @@ class HeaderSummary:
 
 
 def header_section(data: bytes) -> bytes:
-    """The header section at the start of a message, with the CRLF of its last field."""
-    if data.startswith(b"\r\n"):
+    """The header section at the start of a message, with the CRLF of its last field; empty if it starts with text."""
+    if _FIRST_FIELD.match(data) is None:
         return b""
     end = data.find(b"\r\n\r\n", 0, MAX_HEADER_BYTES)
     return data[: end + 2] if end >= 0 else data[:MAX_HEADER_BYTES]

@@ -48,7 +48,7 @@ def transmission_keyword(*, extended: bool, encrypted: bool, authenticated: bool
 
 def format_received(hop: Hop) -> bytes:
     """One Received field, folded."""
-    literal = _address_literal(hop.client_address)
+    literal = address_literal(hop.client_address)
     source = f"{hop.helo} ({literal})" if _HELO.fullmatch(hop.helo) else f"{literal} (HELO {_comment(hop.helo)})"
     lines = [f"Received: from {source}", f"\tby {hop.hostname} ({hop.product}) with {hop.keyword}"]
     if hop.tls:
@@ -65,7 +65,8 @@ def format_return_path(reverse_path: Address | None) -> bytes:
     return f"Return-Path: <{path}>\r\n".encode()
 
 
-def _address_literal(address: str) -> str:
+def address_literal(address: str) -> str:
+    """RFC 5321 §4.1.3: `[192.0.2.1]` or `[IPv6:2001:db8::1]`."""
     try:
         version = ip_address(address).version
     except ValueError:

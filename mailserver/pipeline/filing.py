@@ -82,6 +82,8 @@ def _sort(deliveries: Iterable[Delivery]) -> tuple[dict[MailboxId, NewEntry], li
 def _build_content(message: IncomingMessage, hostname: str) -> NewContent:
     return_path = format_return_path(message.envelope.reverse_path)
     head = return_path + format_received(_build_hop(message, hostname)) + _complete(message, hostname)
+    if not message.header and message.body.head(2) != b"\r\n":
+        head += b"\r\n"  # A message without a header section: its text must not continue ours.
     return NewContent(message.ref, message.body, head, len(return_path), message.summary.fields)
 
 
@@ -111,8 +113,9 @@ def _keyword(origin: Origin, envelope: Envelope) -> str:
 
 
 def _complete(message: IncomingMessage, hostname: str) -> bytes:
-    """RFC 6409 §8.2 and §8.3: Date and Message-ID, where somebody who logged in left them out."""
-    if not message.origin.login:
+    """RFC 6409 §8.2 and §8.3: Date and Message-ID, where one of our own (a user, or a scanner that an access rule
+    lets send without a login) left them out."""
+    if not (message.origin.login or message.origin.client.trusted):
         return b""
     lines = ""
     if "date" not in message.summary.fields:

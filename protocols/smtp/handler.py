@@ -87,9 +87,22 @@ class SmtpHandler:
             return ()
         return self._mechanisms(plain=policy.plain_login_allowed(self._service, client))
 
-    def needs_encryption(self, mechanism: str) -> bool:
-        """Whether TLS is all that this mechanism lacks."""
-        return mechanism in self._mechanisms(plain=True) and mechanism not in self.mechanisms()
+    def refuse_login(self, session: SmtpSession, transaction: Transaction, mechanism: str) -> bytes | None:
+        """Why nobody can log in now, or in this way (RFC 4954 §4)."""
+        if session.user is not None:
+            return replies.ALREADY_LOGGED_IN
+        if transaction.begun:
+            return replies.LOGIN_DURING_MESSAGE
+        if not session.extended_smtp:
+            return replies.HELLO_FIRST
+        if not policy.login_offered(self._service, self._connection.client):
+            return replies.NOT_IMPLEMENTED
+        if not mechanism:
+            return replies.NEEDS_MECHANISM
+        if mechanism in self.mechanisms():
+            return None
+        lacks_only_tls = mechanism in self._mechanisms(plain=True)
+        return replies.ENCRYPTION_NEEDED if lacks_only_tls else replies.UNKNOWN_MECHANISM
 
     def _mechanisms(self, *, plain: bool) -> tuple[str, ...]:
         return offered(self._service.get(OFFER_CRAM_MD5), plain)

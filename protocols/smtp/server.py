@@ -13,24 +13,23 @@ for each connection (design section 5).
 from __future__ import annotations
 
 import asyncio
-import binascii
-from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from aiosmtpd.smtp import SMTP, sanitize, syntax
 
-from mailserver.config.catalog import DISABLE_DSN, MAX_ERRORS, MAX_FAILED_LOGINS, MAX_LINE_BYTES, MAX_MESSAGE_BYTES
-from mailserver.errors import Kind, MailError
-from mailserver.store.spool import SpoolWriter
+from mailserver.config.catalog import DISABLE_DSN, MAX_ERRORS, MAX_FAILED_LOGINS
+from mailserver.errors import Kind
+from mailserver.mime.received import address_literal
 from mailserver.users.authentication import LoggedInUser
+from mailserver.values import Body
 from protocols.net.bandwidth import UNLIMITED
 from protocols.net.connection import Connection
 from protocols.net.stream import BytesBeforeTls, ConnectionLost, DeadlinePassed
 from protocols.sasl.login import Failure, Login, Success
-from protocols.sasl.mechanisms import Challenge
 from protocols.smtp import policy, replies
-from protocols.smtp.data import MAX_COMMAND_OCTETS, DataDecoder, Fault, LineBuffer
+from protocols.smtp.data import MAX_COMMAND_OCTETS, LineBuffer
+from protocols.smtp.exchange import ExchangeBroken, run_exchange
 from protocols.smtp.grammar import (
     MAIL_DSN_KEYWORDS,
     MAIL_KEYWORDS,
@@ -43,15 +42,13 @@ from protocols.smtp.grammar import (
     parse_rcpt_to,
 )
 from protocols.smtp.handler import SmtpHandler
+from protocols.smtp.reception import Reception
 from protocols.smtp.transaction import SmtpSession, Transaction
 
 BEFORE_TLS = frozenset({"EHLO", "HELO", "NOOP", "STARTTLS", "QUIT"})
 """What a service that requires TLS answers before it (RFC 3207 §4; spec services 1.3)."""
 NOT_IMPLEMENTED = frozenset({"EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "BDAT"})
 """Commands that exist elsewhere (RFC 5321 §4.2.4 tells them from unknown ones)."""
-MIN_BYTES_PER_SECOND = 500
-"""A message must come in faster than this on average, or it holds a session for ever; as Postfix's
-`smtpd_min_data_rate`. Not applied where we are the ones who slow it down."""
 LAST_WORDS_SECONDS = 5
 """How long the peer may take to accept the reply that ends the session."""
 COMMANDS_IN_A_TURN = 50
@@ -215,13 +212,13 @@ class SmtpServer(SMTP):
     async def smtp_HELO(self, hostname: str | None) -> None:
         """RFC 5321 §4.1.1.1."""
         if await self._greet(hostname, extended=False):
-            await self.push(replies.hello(self.hostname, f"[{self._connection.client.address}]"))
+            await self.push(replies.hello(self.hostname, address_literal(self._connection.client.address)))
 
     @syntax("EHLO host-name")
     async def smtp_EHLO(self, hostname: str | None) -> None:
         """RFC 5321 §4.1.1.1."""
         if await self._greet(hostname, extended=True):
-            client = f"[{self._connection.client.address}]"
+            client = address_literal(self._connection.client.address)
             await self.push(replies.extended_hello(self.hostname, client, self._handler.keywords()))
 
     async def _greet(self, hostname: str | None, *, extended: bool) -> bool:
@@ -323,16 +320,16 @@ class SmtpServer(SMTP):
     async def smtp_AUTH(self, arg: str | None) -> None:
         """RFC 4954 §4."""
         mechanism, _, initial = (arg or "").partition(" ")
-        refusal = self._refuse_login(mechanism.upper())
+        mechanism = mechanism.upper()
+        refusal = self._handler.refuse_login(self.session, self.envelope, mechanism)
         if refusal is not None:
             await self.push(refusal)
             return
-        login = Login(self._connection.authenticator, self._connection.offload, self._connection.client, self.hostname)
+        connection = self._connection
+        login = Login(connection.authenticator, connection.offload, connection.client, self.hostname)
         try:
-            outcome = await login.begin(mechanism.upper(), _decode_base64(initial.strip()) if initial else None)
-            while isinstance(outcome, Challenge):
-                outcome = await login.answer(await self._ask(outcome))
-        except _ExchangeBroken as broken:
+            outcome = await run_exchange(login, mechanism, initial.strip(), self._ask)
+        except ExchangeBroken as broken:
             await self.push(broken.reply)
             return
         match outcome:
@@ -341,34 +338,13 @@ class SmtpServer(SMTP):
             case Failure():
                 await self._turn_away(outcome)
 
-    def _refuse_login(self, mechanism: str) -> bytes | None:
-        if self.session.user is not None:
-            return replies.ALREADY_LOGGED_IN
-        if self.envelope.begun:
-            return replies.LOGIN_DURING_MESSAGE
-        if not self.session.extended_smtp:
-            return replies.HELLO_FIRST
-        if not policy.login_offered(self._service, self._connection.client):
-            return replies.NOT_IMPLEMENTED
-        if not mechanism:
-            return replies.NEEDS_MECHANISM
-        if self._handler.needs_encryption(mechanism):
-            return replies.ENCRYPTION_NEEDED
-        return None if mechanism in self._handler.mechanisms() else replies.UNKNOWN_MECHANISM
-
-    async def _ask(self, question: Challenge) -> bytes:
-        """The client's response. Raises _ExchangeBroken when there is none that could be used."""
-        await self.push(replies.challenge(question.data))
+    async def _ask(self, challenge: bytes) -> bytes:
+        """The line that answers a challenge; it is a secret."""
+        await self.push(challenge)
         self._stream.set_deadline(self._service.idle_timeout_seconds)
-        try:
-            line = await self._read_line()
-        except GrammarError as error:
-            too_long = error.wrong is Wrong.LINE_LENGTH
-            raise _ExchangeBroken(replies.LOGIN_LINE_TOO_LONG if too_long else replies.misunderstood(error)) from error
+        line = await self._read_line()
         self._connection.transcript.received(b"********")
-        if line == b"*":
-            raise _ExchangeBroken(replies.LOGIN_CANCELLED)
-        return _decode_base64(line.decode("latin-1"))
+        return line
 
     async def _welcome(self, user: LoggedInUser) -> None:
         self.session.user = user
@@ -440,10 +416,11 @@ class SmtpServer(SMTP):
         await self._flush()
         self._connection.live.doing = "receiving a message"
         with self._connection.store.open_spool() as spool:
-            reply, fatal = await self._take_message(spool)
+            reception = Reception(self._service, spool)
+            reply = await self._take_message(reception)
         self._connection.live.doing = ""
         self._set_post_data_state()
-        if fatal:
+        if reception.smuggling:
             await self._end(reply)
         else:
             await self.push(reply)
@@ -459,70 +436,30 @@ class SmtpServer(SMTP):
             return replies.NO_VALID_RECIPIENTS if self.envelope.refusals else replies.RCPT_FIRST
         return None
 
-    async def _take_message(self, spool: SpoolWriter) -> tuple[bytes, bool]:
-        """The reply to the end of data, and whether the session must end with it."""
-        decoder = DataDecoder(self._service.get(MAX_MESSAGE_BYTES), self._service.get(MAX_LINE_BYTES))
+    async def _take_message(self, reception: Reception) -> bytes:
+        """The reply to the end of data."""
         try:
-            await self._receive(decoder, spool)
-            self._lines.receive(decoder.rest)
-            if decoder.fault is None:
-                body = spool.finish()
-                self.envelope.size = decoder.size
-                reply = await self._handler.handle_DATA(self.session, self.envelope, body, eight_bit=decoder.eight_bit)
-                return reply, False
-            reply = replies.DATA_FAULTS[decoder.fault]
-        except MailError as error:
-            reply = replies.FAILURES[error.kind]
+            await self._receive(reception)
         except (ConnectionLost, DeadlinePassed):
-            self.envelope.refuse("", f"the connection was lost after {decoder.size} bytes of the message")
+            self.envelope.refuse("", f"the connection was lost after {reception.size} bytes of the message")
             raise
-        self.envelope.size = decoder.size
-        self.envelope.refuse("", reply.decode("ascii").strip())
-        return reply, decoder.fault is Fault.SMUGGLING
+        self.envelope.size = reception.size
+        outcome = reception.finish()
+        if isinstance(outcome, Body):
+            return await self._handler.handle_DATA(self.session, self.envelope, outcome, eight_bit=reception.eight_bit)
+        self.envelope.refuse("", outcome.decode("ascii").strip())
+        return outcome
 
-    async def _receive(self, decoder: DataDecoder, spool: SpoolWriter) -> None:
-        """Everything up to the end of data. A failure of the spool is raised after it (RFC 5321 §4.2.5)."""
-        failure: MailError | None = None
+    async def _receive(self, reception: Reception) -> None:
+        """Everything up to the end of data. No haste is asked of a peer whom we slow down ourselves."""
         started = self.loop.time()
-        data = self._lines.take()
-        while True:
-            piece = decoder.feed(data) if data else b""
-            if piece and failure is None:
-                try:
-                    spool.write(piece)
-                except MailError as error:
-                    failure = error
-            if decoder.finished:
-                break
-            self._stream.set_deadline(self._patience(self.loop.time() - started, decoder.size))
-            data = await self._read()
-        if failure is not None:
-            raise failure
-
-    def _patience(self, elapsed: float, received: int) -> float:
-        """How long the next piece may take."""
-        idle = self._service.idle_timeout_seconds
-        if self._stream.meter is not UNLIMITED:
-            return idle
-        return max(0.0, min(idle, idle + received / MIN_BYTES_PER_SECOND - elapsed))
-
-
-class _ExchangeBroken(Exception):
-    """An AUTH exchange ended before there was an outcome."""
-
-    def __init__(self, reply: bytes) -> None:
-        super().__init__(reply)
-        self.reply = reply
-
-
-def _decode_base64(text: str) -> bytes:
-    """RFC 4954 §4: `=` stands for an empty initial response. Raises _ExchangeBroken."""
-    if text == "=":
-        return b""
-    try:
-        return b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise _ExchangeBroken(replies.NOT_BASE64) from None
+        reception.take(self._lines.take())
+        while not reception.finished:
+            metered = self._stream.meter is not UNLIMITED
+            elapsed = 0.0 if metered else self.loop.time() - started
+            self._stream.set_deadline(reception.patience_seconds(elapsed))
+            reception.take(await self._read())
+        self._lines.receive(reception.rest)
 
 
 COMMANDS: dict[str, Callable[[SmtpServer, str | None], Awaitable[None]]] = {

@@ -6,7 +6,6 @@ RFC 5321 §3.3. Holds values only; the order of commands is `server.py`'s, their
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 
 from aiosmtpd.smtp import Envelope as LibraryEnvelope
@@ -29,12 +28,10 @@ MAX_REFUSALS_RECORDED = 20
 class SmtpSession(LibrarySession):
     """Who is at the other end. `host_name` is what HELO said, `extended_smtp` whether it was EHLO."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self.user: LoggedInUser | None = None
-        self.failed_logins = 0
-        self.errors = 0
-        self.refusals_recorded = 0
+    user: LoggedInUser | None = None
+    failed_logins = 0
+    errors = 0
+    refusals_recorded = 0
 
     @property
     def helo(self) -> str:

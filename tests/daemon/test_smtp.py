@@ -19,7 +19,7 @@ from mailserver.config.catalog import ServiceKind
 from mailserver.store.memory import MemoryStore
 from mailserver.values import Protocol
 from protocols.net.stream import ConnectionLost, Stream
-from protocols.smtp import server
+from protocols.smtp import reception
 from protocols.smtp.server import serve_smtp
 from tests.support.certificates import client_context, server_context
 from tests.support.fakes import World, make_world
@@ -143,7 +143,7 @@ async def test_peer_that_says_nothing_is_told_so(daemon: Daemon) -> None:
 
 async def test_message_that_trickles_is_given_up(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte comes in time, the message as a whole does not."""
-    monkeypatch.setattr(server, "MIN_BYTES_PER_SECOND", 1e9)
+    monkeypatch.setattr(reception, "MIN_BYTES_PER_SECOND", 1e9)
     daemon.world.service = replace(daemon.world.service, idle_timeout_seconds=0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
     writer.write(b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n")

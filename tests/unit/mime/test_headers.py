@@ -21,6 +21,9 @@ from mailserver.mime.headers import (
         (b"\r\nbody\r\n\r\n", b""),
         (b"Subject: x\r\n\r\nbody", b"Subject: x\r\n"),
         (b"Subject: x\r\n", b"Subject: x\r\n"),
+        (b"Hello,\r\nSubject: x\r\n\r\n", b""),
+        (b" Subject: x\r\n\r\n", b""),
+        (b"\xff: x\r\n\r\n", b""),
         (b"A: 1\r\nB: 2\r\n\r\n\r\n", b"A: 1\r\nB: 2\r\n"),
     ],
 )

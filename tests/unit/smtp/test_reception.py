@@ -20,6 +20,7 @@ from mailserver.pipeline.verdict import Accept, Refuse, Verdict
 from mailserver.store.interface import StoredContent, Unit, UnitResult
 from mailserver.store.memory import MemoryStore
 from mailserver.values import MEMORY_BODY_BYTES, Address, DsnNotify, DsnReturn, Envelope, Protocol, Recipient
+from protocols.net.transcript import Transcript
 from protocols.smtp import handler
 from protocols.smtp.server import serve_smtp
 from tests.support.fakes import MemoryStream, World, make_world
@@ -171,6 +172,26 @@ async def test_what_a_submission_lacks_is_added(world: World, still_clock: Still
     assert b"with ESMTPA" in content.head
 
 
+async def test_what_a_scanner_lacks_is_added(world: World) -> None:
+    world.client["trusted"] = True
+    await talk(world, envelope("eve@example.test"), message(header=b"Subject: a page\r\n"))
+    assert b"\r\nDate: " in inbox(world, "eve")[0].head
+
+
+@pytest.mark.parametrize("text", [b"just text\r\n", b" indented\r\n", b""])
+async def test_text_without_a_header_stays_text(world: World, text: bytes) -> None:
+    await talk(world, envelope("bob@example.test"), b"DATA\r\n" + text + b".\r\n")
+    (content,) = inbox(world, "bob")
+    assert content.head.endswith(b"+0000\r\n\r\n")
+    assert content.body == text
+    assert content.fields == {}
+
+
+async def test_message_that_starts_with_a_blank_line_gets_no_other(world: World) -> None:
+    await talk(world, envelope("bob@example.test"), b"DATA\r\n\r\ntext\r\n.\r\n")
+    assert inbox(world, "bob")[0].head.endswith(b"+0000\r\n")
+
+
 async def test_what_a_stranger_leaves_out_stays_out(world: World) -> None:
     await talk(world, envelope("eve@example.test"), message(header=b"Subject: x\r\n"))
     assert b"\r\nDate:" not in inbox(world, "eve")[0].head
@@ -292,6 +313,36 @@ async def test_limits_find_the_user_of_a_trusted_client_by_the_reverse_path(worl
     heard = await talk(world, envelope("x@elsewhere.example", sender="eve@example.test"), message())
     assert heard[-1].startswith(b"250 2.0.0 Ok: queued")
     assert world.store.queued[0][1].user == world.user("eve").id
+
+
+class Recording(Transcript):
+    """Keeps the wire log."""
+
+    enabled = True
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def received(self, line: bytes) -> None:
+        self.lines.append(b"> " + line)
+
+    def sent(self, reply: bytes) -> None:
+        self.lines.append(b"< " + reply.rstrip())
+
+
+async def test_transcript_shows_commands_and_no_password(world: World) -> None:
+    transcript = Recording()
+    world.transcript = transcript
+    await talk(
+        world,
+        b"AUTH PLAIN AGJvYgB3cm9uZw==\r\n",
+        b"AUTH LOGIN\r\nYm9i\r\nc2VjcmV0\r\n",
+        b"auth  plain AGJvYgBzZWNyZXQ=\r\n",
+    )
+    wire = b"\n".join(transcript.lines)
+    assert b"> EHLO client.example" in wire
+    assert wire.count(b"********") == 4
+    assert not any(secret in wire for secret in (b"AGJvYg", b"Ym9i", b"c2Vj"))
 
 
 async def test_login_is_shown_and_its_bandwidth_applied(world: World) -> None:
