@@ -90,6 +90,10 @@ class BindingInline(TabularInline[Binding, Service]):
     verbose_name_plural = "Where it listens"
     hide_title = True
 
+    def get_extra(self, request: HttpRequest, obj: Service | None = None, **kwargs: Any) -> int:
+        """A new service starts with a line to fill in."""
+        return 0 if obj else 1
+
 
 class AccessRuleInlineForm(UserChoosingForm, ModelForm[AccessRule]):
     """A line of the service's list, written as the global list writes it."""

@@ -90,7 +90,7 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
-DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"
+FORMAT_MODULE_PATH = ["admin_ui.formats"]
 
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
