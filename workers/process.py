@@ -26,7 +26,10 @@ BEAT_SECONDS = 10.0
 
 
 class WorkerLife(threading.Thread):
-    """From `worker_ready` to `worker_shutdown`. A database out of reach is waited for."""
+    """From `worker_ready` to `worker_shutdown`. A database out of reach is waited for.
+
+    It begins by looking for work: what was asked for while no worker ran is not left until the next tick.
+    """
 
     def __init__(self) -> None:
         super().__init__(name="life", daemon=True)
@@ -36,6 +39,7 @@ class WorkerLife(threading.Thread):
 
     def run(self) -> None:
         beaten = float("-inf")
+        self._wake()
         while not self._ending.is_set():
             if time.monotonic() - beaten >= BEAT_SECONDS:
                 beaten = time.monotonic()

@@ -12,11 +12,13 @@ import warnings
 from typing import Any
 
 from celery import Celery, signals
+from kombu import Queue
 
 from mailserver import logs
 from mailserver.config.catalog import LOG_MAX_KILOBYTES
 from mailserver.project.broker import SCHEME, transport_options
 from mailserver.project.environment import read_environment
+from mailserver.project.keys import read_or_make_key
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailserver.project.settings")
 warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
@@ -24,7 +26,12 @@ warnings.filterwarnings("ignore", message="You're running the worker with superu
 TICK_SECONDS = 10.0
 TICK = "workers.tick"
 
+QUEUE_LIFE_SECONDS = 24 * 3600
+"""RabbitMQ forgets the queue of an installation that has had no worker for so long; wake-ups are no loss."""
+
 _environment = read_environment()
+_queue = f"pillarbox-{read_or_make_key(_environment.key_file).derive('queue').hex()[:16]}"
+"""The same for every machine of an installation, another for each installation that shares the broker."""
 
 app = Celery("pillarbox")
 app.conf.update(
@@ -32,7 +39,10 @@ app.conf.update(
     broker_transport_options={} if _environment.broker_url else transport_options(_environment.data / "broker"),
     broker_connection_retry_on_startup=True,
     imports=("workers.work", "workers.process"),
-    task_default_queue="pillarbox",
+    task_queues=[Queue(_queue, expires=QUEUE_LIFE_SECONDS)],
+    task_default_queue=_queue,
+    task_default_exchange=_queue,
+    task_default_routing_key=_queue,
     task_ignore_result=True,
     task_store_errors_even_if_ignored=False,
     task_serializer="json",
