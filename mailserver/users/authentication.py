@@ -40,6 +40,13 @@ class Authenticator(Protocol):
         """Plain-text logins. Records success or failure. Raises BAD_CREDENTIALS or UNAVAILABLE."""
         ...
 
+    def find_remembered(self, login: str, password: str, client: Client) -> LoggedInUser | None:
+        """As `check_password`, when no arithmetic is needed to say yes: the password was right a moment ago.
+
+        None means that `check_password` must be asked; it is no refusal.
+        """
+        ...
+
     def find_scram_verifier(self, login: str) -> ScramVerifier:
         """Always answers: a made-up but constant one for logins that do not exist, so that nobody can tell."""
         ...

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from mailserver import clock, logs, vault
 from mailserver.addressing.services import default_domain
+from mailserver.database import takes_long
 from mailserver.errors import Kind, MailError
 from mailserver.users.authentication import LoggedInUser, ScramVerifier
 from mailserver.users.finding import login_filter
@@ -55,6 +56,15 @@ class DatabaseAuthenticator:
     def __init__(self, verified: VerifiedPasswords | None = None) -> None:
         self._verified = VerifiedPasswords() if verified is None else verified
 
+    def find_remembered(self, login: str, password: str, client: Client) -> LoggedInUser | None:
+        account = _find_account(login)
+        if account is None or _why_not(account, client):
+            return None
+        if not self._verified.knows(account.id, account.password, password):
+            return None
+        return _admit(account, login, client)
+
+    @takes_long
     def check_password(self, login: str, password: str, client: Client) -> LoggedInUser:
         account = _find_account(login)
         if not self._is_right(account, password):

@@ -145,9 +145,8 @@ class Pop3Session:
         return [replies.name_accepted()]
 
     async def _pass(self, command: Pass) -> Answers:
-        check = self._connection.authenticator.check_password
         try:
-            user = await self._connection.offload(check, self._name, command.password, self._client)
+            user = await self._new_login().by_password(self._name, command.password)
         except MailError as error:
             return [self._refuse_login(error)]
         return [await self._enter(user)]

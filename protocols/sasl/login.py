@@ -83,6 +83,16 @@ class Login:
         assert self._mechanism is not None
         return await self._advance(self._mechanism.respond, response)
 
+    async def by_password(self, login: str, password: str) -> LoggedInUser:
+        """Log in somebody who gives the password itself (PLAIN, LOGIN, and POP3's PASS). Raises MailError.
+
+        A program that polls every minute never waits behind those whose passwords must be hashed.
+        """
+        known = await self._offload(self._authenticator.find_remembered, login, password, self._client)
+        if known is not None:
+            return known
+        return await self._offload(self._authenticator.check_password, login, password, self._client)
+
     async def by_secret(self, login: str, matches: Callable[[str], bool]) -> LoggedInUser:
         """Log in somebody who says to know the recoverable secret (CRAM-MD5, APOP; RFC 6856 §2.2). Raises MailError."""
         secret = await self._offload(self._authenticator.find_secret, login)
@@ -107,7 +117,7 @@ class Login:
             case FindVerifier(login, then):
                 return then(await self._offload(self._authenticator.find_scram_verifier, login))
             case CheckPassword(login, password, authorization):
-                user = await self._offload(self._authenticator.check_password, login, password, self._client)
+                user = await self.by_password(login, password)
                 return Success(await self._authorize(user, login, authorization))
             case CheckSecret(login, matches):
                 return Success(await self.by_secret(login, matches))

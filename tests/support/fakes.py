@@ -67,6 +67,9 @@ class TableAuthenticator:
             raise MailError(Kind.BAD_CREDENTIALS, "wrong password")
         return account.user
 
+    def find_remembered(self, login: str, password: str, client: Client) -> LoggedInUser | None:
+        return None
+
     def find_scram_verifier(self, login: str) -> ScramVerifier:
         account = self._find(login)
         salt = hashlib.sha256(login.lower().encode()).digest()[:16]

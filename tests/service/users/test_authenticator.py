@@ -239,3 +239,29 @@ class TestConsole:
         for fields in ({"is_active": False}, {"is_active": True, "allowed_protocols": ["pop3"]}, {"is_admin": False}):
             update_user(alice.pk, **fields)
             assert backend.get_user(alice.pk) is None
+
+
+class TestRemembered:
+    """The answer that needs no arithmetic: it says yes, or nothing."""
+
+    def test_only_after_the_password_was_right(
+        self, alice: User, authenticator: DatabaseAuthenticator, hashes: list[str]
+    ) -> None:
+        assert authenticator.find_remembered("alice", PASSWORD, client()) is None
+        with pytest.raises(MailError):
+            authenticator.check_password("alice", "wrong", client())
+        assert authenticator.find_remembered("alice", "wrong", client()) is None
+        user = authenticator.check_password("alice", PASSWORD, client())
+        assert authenticator.find_remembered("alice@example.test", PASSWORD, client()) == user
+        assert authenticator.find_remembered("nobody", PASSWORD, client()) is None
+        assert len(hashes) == 2
+
+    @pytest.mark.parametrize("way", ["disabled", "protocol", "rule", "web"])
+    def test_it_never_says_why_not(
+        self, alice: User, authenticator: DatabaseAuthenticator, caplog: pytest.LogCaptureFixture, way: str
+    ) -> None:
+        authenticator.check_password("alice", PASSWORD, client())
+        peer = refuse(alice, way)
+        caplog.clear()
+        assert authenticator.find_remembered("alice", PASSWORD, peer) is None
+        assert caplog.records == []
