@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from fnmatch import fnmatch
 
 import pytest
@@ -80,6 +82,51 @@ def test_every_permission_is_used_for_something(library: str) -> None:
     names = {source.name for source in product_sources()}
     gone = [pattern for pattern in MAY_IMPORT[library] if "*" not in pattern and pattern not in names]
     assert [name for name in gone if name != "mailserver/hooks/lua.py"] == []
+
+
+PLAIN = ("mailserver.values", "mailserver.errors", "mailserver.clock")
+"""What pure files may stand on beside the standard library and each other."""
+
+
+def test_what_calls_itself_pure_is() -> None:
+    """A module whose docstring says `Pure.` imports the standard library and other pure modules, and does no I/O."""
+    pure = {source.module for source in product_sources() if _is_pure(source)} | set(PLAIN) | set(VALUES)
+    impure = [
+        f"{source.name}: {module}"
+        for source in product_sources()
+        if _is_pure(source)
+        for module in set(source.imported_modules())
+        if module.partition(".")[0] in ASYNCHRONOUS or not (module in pure or _is_plain(module))
+    ]
+    assert impure == []
+
+
+VALUES = (
+    "mailserver.config.catalog",
+    "mailserver.config.snapshot",
+    "mailserver.hooks.events",
+    "mailserver.journey.records",
+    "mailserver.pipeline.message",
+    "mailserver.pipeline.verdict",
+    "mailserver.store.interface",
+    "mailserver.users.authentication",
+)
+"""Interfaces and records; an import-linter contract keeps these pure."""
+PURE_BY_NAME = ("grammar.py", "commands.py", "replies.py", "machine.py")
+"""Within a protocol; the same contract."""
+PURE_LIBRARIES = {"yaml"}
+ASYNCHRONOUS = {"asyncio", "ssl", "selectors", "subprocess"}
+
+
+def _is_pure(source: Source) -> bool:
+    if source.name.startswith("protocols/") and source.name.endswith(PURE_BY_NAME):
+        return True
+    return bool(re.search(r"\bPure[.:]", ast.get_docstring(source.tree) or ""))
+
+
+def _is_plain(module: str) -> bool:
+    top = module.partition(".")[0]
+    return top in sys.stdlib_module_names or top in PURE_LIBRARIES
 
 
 def test_no_import_hides_in_a_function_to_escape_a_cycle() -> None:

@@ -33,6 +33,22 @@ class Source:
         """An `__init__.py` that only marks a package."""
         return not self.text.strip()
 
+    @property
+    def module(self) -> str:
+        """Its name in an import."""
+        return self.name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    def imported_modules(self) -> Iterator[str]:
+        """Like `imported`, but `from package import module` gives the module."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    exists = (ROOT / f"{inner.replace('.', '/')}.py").exists()
+                    yield inner if exists else node.module
+
     def says_why(self, line_number: int) -> bool:
         """Whether the line carries a comment that is more than an instruction to a linter."""
         comment = self.text.splitlines()[line_number - 1].partition("#")[2]
