@@ -13,6 +13,8 @@ from mailserver.errors import Kind, MailError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+F = TypeVar("F", bound=Callable[..., object])
+
 FULL_MARKS = ("disk is full", "No space left", "could not extend file", "disk I/O error")
 
 
@@ -24,6 +26,15 @@ def translate(error: DatabaseError | InterfaceError | OSError) -> MailError:
     if isinstance(error, OperationalError | InterfaceError | OSError):
         return MailError(Kind.UNAVAILABLE, text)
     return MailError(Kind.INTERNAL, text)
+
+
+def takes_long(function: F) -> F:
+    """Marks a service function that works for tens of milliseconds.
+
+    It gets threads of its own (`protocols.net.offload`): a crowd of callers keeps nobody else from the database.
+    """
+    function.__dict__["takes_long"] = True
+    return function
 
 
 def run_in_database(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -24,6 +24,9 @@ MAIN = "pillarbox"
 ERRORS = "errors"
 SECURITY = "security"
 
+CHATTERS = {"celery": logging.WARNING, "kombu": logging.WARNING, "kombu.connection": logging.ERROR}
+"""Libraries that report each step; kombu also wonders that a broker of files has no host name."""
+
 MAX_WAITING_LINES = 50_000
 """Lines beyond this are dropped and counted: memory stays bounded when the disk hangs."""
 
@@ -185,6 +188,8 @@ def start(role: str, folder: Path, max_kilobytes: int) -> LogWriter:
     for handler in list(root.handlers):
         root.removeHandler(handler)
     root.setLevel(logging.INFO)
+    for name, level in CHATTERS.items():
+        logging.getLogger(name).setLevel(level)
     line = logging.Formatter(f"%(levelname)s {role}[{os.getpid()}] %(name)s: %(message)s")
     for name, level in ((MAIN, logging.INFO), (ERRORS, logging.WARNING)):
         handler = _FileHandler(writer, name, level)

@@ -132,8 +132,6 @@ def _reachable(path: Path) -> Iterator[str]:
 
 
 _sender: socket.socket | None = None
-_missed: set[str] = set()
-"""Sockets whose buffer was full: they are told EVERYTHING as soon as they take something again."""
 
 
 def _publish_by_sockets(notices: list[str]) -> None:
@@ -153,15 +151,28 @@ def _send(sender: socket.socket, path: Path, notices: list[str]) -> None:
     """To one listener; a socket that nobody holds any more is removed."""
     try:
         with _reachable(path) as address:
-            for notice in [EVERYTHING] if path.name in _missed else notices:
-                sender.sendto(notice.encode(), address)
-        _missed.discard(path.name)
-    except BlockingIOError:
-        _missed.add(path.name)
+            try:
+                for notice in notices:
+                    sender.sendto(notice.encode(), address)
+            except BlockingIOError:
+                _overflow(sender, path, address)
     except OSError as error:
         if error.errno == errno.ECONNREFUSED:
             path.unlink(missing_ok=True)
-        _missed.discard(path.name)
+
+
+def _overflow(sender: socket.socket, path: Path, address: str) -> None:
+    """The listener's queue is full (Linux takes ten datagrams): leave word that it missed something.
+
+    It looks for that word after emptying its queue. Had it emptied it just before, the datagram gets through.
+    """
+    _missed(path).touch()
+    with contextlib.suppress(BlockingIOError):
+        sender.sendto(EVERYTHING.encode(), address)
+
+
+def _missed(path: Path) -> Path:
+    return path.with_suffix(".missed")
 
 
 class _SocketListener:
@@ -186,10 +197,14 @@ class _SocketListener:
         with contextlib.suppress(BlockingIOError):
             while True:
                 topics.update(self._socket.recv(MAX_NOTICE_BYTES + 100).decode(errors="replace").split())
+        with contextlib.suppress(FileNotFoundError):
+            _missed(self._path).unlink()
+            topics.add(EVERYTHING)
         return frozenset(topics)
 
     def close(self) -> None:
         self._path.unlink(missing_ok=True)
+        _missed(self._path).unlink(missing_ok=True)
         self._wake.close()
 
 

@@ -162,5 +162,7 @@ class Client:
     local_port: int = 0
     trusted: bool = False
     """The access rule that admitted it allows work without logging in (spec services 1.4, Allow Unauth)."""
+    may_relay: bool = True
+    """SMTP: the access list lets this address send to others at all (spec smtp-server 2.1, item 5)."""
     rule_users: frozenset[int] | None = field(default=None)
     """When set, the access rule admits only these user ids at login (spec services 1.4, rule 5)."""

@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, settings
 
 from mailserver import clock
 from tests.support.bugs import BugCatcher
+from tests.support.commits import empty_tables_by_deleting
 from tests.support.still_clock import StillClock
 
+empty_tables_by_deleting()
 settings.register_profile(
     "fast", max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )

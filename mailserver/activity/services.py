@@ -123,18 +123,18 @@ def end_process(process: int) -> None:
 
 def is_alive(process: int) -> bool:
     """Whether its heartbeat is fresh."""
-    return Process.objects.filter(pk=process, heartbeat__gt=_fresh_since()).exists()
+    return Process.objects.filter(pk=process, heartbeat__gt=fresh_since()).exists()
 
 
 def list_processes() -> list[RunningProcess]:
     """Every process that runs, or died lately."""
-    fresh = _fresh_since()
+    fresh = fresh_since()
     return [_running(row, fresh) for row in Process.objects.all()]
 
 
 def list_sessions() -> list[tuple[int, SessionBrief]]:
     """Live sessions of living processes, with the process that has them, oldest first."""
-    rows = Process.objects.filter(heartbeat__gt=_fresh_since())
+    rows = Process.objects.filter(heartbeat__gt=fresh_since())
     sessions = [(row.pk, SessionBrief(*fields)) for row in rows for fields in row.sessions]
     return sorted(sessions, key=lambda pair: pair[1].started)
 
@@ -179,7 +179,7 @@ def _running(row: Process, fresh: datetime) -> RunningProcess:
     )
 
 
-def _fresh_since() -> datetime:
+def fresh_since() -> datetime:
     return clock.now() - timedelta(seconds=STALE_AFTER_SECONDS)
 
 

@@ -175,6 +175,13 @@ WELCOME_TEXT: Setting[str] = Setting(
     "Sent to a new user when 'Send a welcome message' is ticked. {name}, {full_name} and {address} are filled in.",
     maximum=20000,
 )
+SETUP_DONE: Setting[str] = Setting(
+    "console.setup_done",
+    "",
+    "Steps of the set-up page that are done",
+    "While one is missing, the set-up page opens after each log-in. Empty this line to start it afresh.",
+    maximum=200,
+)
 
 GENERAL: tuple[Setting[Any], ...] = (
     HOSTNAME,
@@ -188,6 +195,7 @@ GENERAL: tuple[Setting[Any], ...] = (
     LOG_MAX_KILOBYTES,
     LISTEN_ADDRESS,
     PORT_OFFSET,
+    SETUP_DONE,
 )
 
 AUTHENTICATION: Setting[str] = Setting(

@@ -29,7 +29,10 @@ class Environment:
     broker_url: str
     key_file: Path
     blobs: str
-    """Where large message bodies are: empty for the data folder, another folder, or s3://bucket/prefix (store/blobs)."""
+    """Where large bodies are: empty for the data folder, another folder, or s3://bucket/prefix (store/blobs.py)."""
+
+    metrics_token: str
+    """Whoever shows it may read /metrics from another machine; empty: nobody may."""
 
     @property
     def embedded_database(self) -> bool:
@@ -54,6 +57,7 @@ def read_environment(environ: dict[str, str] | None = None) -> Environment:
         broker_url=env.get("CELERY_BROKER_URL", ""),
         key_file=Path(env.get("PILLARBOX_KEY_FILE") or data / "secret.key").resolve(),
         blobs=env.get("PILLARBOX_BLOBS", ""),
+        metrics_token=env.get("PILLARBOX_METRICS_TOKEN", ""),
     )
 
 
@@ -68,6 +72,11 @@ def _number(env: dict[str, str], name: str, default: int) -> int:
     if not 0 <= number <= 65535:
         raise SystemExit(f"{name} must lie between 0 and 65535, not {number}")
     return number
+
+
+POOL = {"min_size": 0, "max_size": 20, "timeout": 5, "reconnect_timeout": 2}
+"""A caller waits up to 5 s for a connection. After 2 s of failing the pool gives up and begins anew with the next
+caller; left to its own growing pauses, it would stay away for minutes once a stopped server is back."""
 
 
 def database_config(environment: Environment) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def database_config(environment: Environment) -> dict[str, Any]:
         raise SystemExit(f"DATABASE_URL must start with postgresql://, not {parts.scheme}://")
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     host = unquote(parts.hostname or "") or options.pop("host", "")
-    options["pool"] = {"min_size": 0, "max_size": 20, "timeout": 10}
+    options["pool"] = dict(POOL)
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")) or "pillarbox",

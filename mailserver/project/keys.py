@@ -55,7 +55,7 @@ def read_or_make_key(path: Path) -> InstallationKey:
 
 def _make_key(path: Path) -> InstallationKey:
     """Two processes that start together agree on one key: whoever links its file first wins."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -11,6 +11,7 @@ asks for what came after a number, and a database updates them in one statement.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,6 +32,8 @@ from mailserver.store.interface import (
 from mailserver.values import ContentId, Flag, MailboxId, ModSeq, Uid
 
 NO_FLAGS: frozenset[str] = frozenset()
+FLAG_PATTERN = re.compile(r"[!-~]+")
+"""Wider than RFC 9051 §9 `flag`; what matters here is that no flag holds a space, which separates them in a row."""
 
 
 @dataclass(slots=True)
@@ -70,7 +73,7 @@ class MailboxState:
 
 @dataclass(slots=True, eq=False)
 class EntryState:
-    """An entry as it stands in the middle of a batch; `row` is its key in the database, None for a new one."""
+    """An entry as it stands in the middle of a batch; `row` is its key in the database, 0 for a new one."""
 
     mailbox: MailboxId
     uid: Uid
@@ -80,7 +83,7 @@ class EntryState:
     internal_date: datetime
     saved: datetime
     content: ContentId
-    row: int | None = None
+    row: int = 0
     held: bool = False
 
     def as_entry(self) -> Entry:
@@ -120,6 +123,16 @@ def entries_of(unit: Unit) -> Iterator[tuple[MailboxId, Sequence[Uid]]]:
         yield removal.mailbox, removal.uids
 
 
+def flags_of(unit: Unit) -> Iterator[str]:
+    """Every flag that the unit would set."""
+    for filing in unit.filings:
+        for entry in filing.entries:
+            yield from entry.flags
+    for change in unit.flag_changes:
+        yield from change.add
+        yield from change.replace or ()
+
+
 @dataclass(slots=True)
 class Ledger:
     """The mailboxes and entries of a batch, changed by one unit after the other; and what was changed.
@@ -137,10 +150,13 @@ class Ledger:
     gone: list[Gone] = field(default_factory=list)
 
     def check(self, unit: Unit) -> None:
-        """Raises NOT_FOUND when a mailbox of the unit is not there; changes nothing."""
+        """Raises NOT_FOUND when a mailbox of the unit is not there, FORBIDDEN for a flag that cannot be."""
         for mailbox in mailboxes_of(unit):
             if mailbox not in self.mailboxes:
                 raise MailError(Kind.NOT_FOUND, f"mailbox {mailbox} is gone")
+        for flag in flags_of(unit):
+            if not FLAG_PATTERN.fullmatch(flag):
+                raise MailError(Kind.FORBIDDEN, f"not a flag: {flag[:80]!r}")
 
     def carry_out(self, unit: Unit, contents: Sequence[ContentId]) -> UnitResult:
         """Do all that the unit says about mailboxes; `contents` are the ids of its new contents, filing by filing."""
@@ -207,7 +223,7 @@ class Ledger:
 
     def _note_change(self, entry: EntryState) -> None:
         self.touched.add(entry.mailbox)
-        if entry.row is not None:
+        if entry.row:
             self.changed[entry] = None
 
     def _copy(self, copying: Copying) -> CopyResult:
@@ -221,7 +237,7 @@ class Ledger:
                 uid=target.next_uid(),
                 modseq=target.next_modseq(),
                 saved=self.now,
-                row=None,
+                row=0,
             )
             if not copying.keep_meta:
                 copy.flags, copy.internal_date = NO_FLAGS, self.now
@@ -252,7 +268,7 @@ class Ledger:
             if hold:
                 entry.held, entry.modseq = True, modseq
                 self._note_change(entry)
-            elif entry.row is None:
+            elif not entry.row:
                 self.added.pop(entry, None)
             else:
                 self.changed.pop(entry, None)

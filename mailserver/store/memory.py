@@ -18,6 +18,7 @@ from pathlib import Path
 from mailserver import clock
 from mailserver.errors import Kind, MailError
 from mailserver.journey.records import JourneyRecord, JourneyStepRecord
+from mailserver.store.disk import storage_error
 from mailserver.store.interface import (
     Changes,
     Copying,
@@ -88,6 +89,8 @@ class MemoryStore:
                 result = self._write(unit)
         except MailError as error:
             future.set_exception(error)
+        except OSError as error:
+            future.set_exception(storage_error(error))
         else:
             future.set_result(result)
         return future
@@ -101,6 +104,8 @@ class MemoryStore:
         self._gone += ledger.gone
         for filing, content in zip(unit.filings, contents, strict=True):
             self.queued += [(content, queued) for queued in filing.queued]
+            if filing.content.body.path is not None:
+                filing.content.body.path.unlink(missing_ok=True)
         self.journeys += unit.journeys
         self.steps += unit.steps
         self.work += unit.work
@@ -118,8 +123,6 @@ class MemoryStore:
             path=None,
             fields=dict(new.fields),
         )
-        if new.body.path is not None:
-            new.body.path.unlink(missing_ok=True)
         return content
 
     # ------------------------------------------------------------ mailboxes

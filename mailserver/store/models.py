@@ -42,8 +42,8 @@ class Mailbox(models.Model):
     """A folder of a user, with the counters that RFC 9051 §2.3.1 and RFC 7162 §3.1 need.
 
     `modseq` is the highest one given out, so each change takes `modseq + 1`. Names are Unicode with "/" between levels.
-    `messages`, `unseen`, `deleted` and `size` count the entries that are not held; each transaction that changes entries
-    keeps them right, so that STATUS and the console's lists read no entry.
+    `messages`, `unseen`, `deleted` and `size` count the entries that are not held; each change of entries
+    keeps them right: STATUS and the console read no entry.
     """
 
     user = models.ForeignKey("users.User", on_delete=models.CASCADE, related_name="mailboxes")

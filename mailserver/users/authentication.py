@@ -40,6 +40,13 @@ class Authenticator(Protocol):
         """Plain-text logins. Records success or failure. Raises BAD_CREDENTIALS or UNAVAILABLE."""
         ...
 
+    def find_remembered(self, login: str, password: str, client: Client) -> LoggedInUser | None:
+        """As `check_password`, when no arithmetic is needed to say yes: the password was right a moment ago.
+
+        None means that `check_password` must be asked; it is no refusal.
+        """
+        ...
+
     def find_scram_verifier(self, login: str) -> ScramVerifier:
         """Always answers: a made-up but constant one for logins that do not exist, so that nobody can tell."""
         ...
@@ -54,4 +61,11 @@ class Authenticator(Protocol):
 
     def record_failure(self, login: str, client: Client, reason: str, *, counts: bool = True) -> None:
         """A proof was wrong. `counts=False` when only a recoverable secret was missing (design section 4)."""
+        ...
+
+    def may_log_in_again(self, user: UserId, delay_seconds: int) -> bool:
+        """Whether the user's last POP3 login lies so far back (RFC 2449 §6.5); if so, this becomes the last one.
+
+        Asked only where a delay is configured; one answer for all processes of the installation.
+        """
         ...

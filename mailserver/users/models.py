@@ -56,6 +56,7 @@ class User(AbstractBaseUser):
         default=False,
         help_text="Keeps the password in a form that can be decrypted. Takes effect when the password is next set.",
     )
+    last_pop3_login = models.DateTimeField(null=True, editable=False)
     created = models.DateTimeField(auto_now_add=True)
 
     USERNAME_FIELD = "address"

@@ -17,13 +17,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Min, Q
+from django.db.models import Q
 
 from mailserver import clock, notices
 from mailserver.work.models import WorkItem
 
 FIRST_RETRY_SECONDS = 30
 LONGEST_RETRY_SECONDS = 3600
+LATE_SECONDS = 60
 MAX_ERROR_LENGTH = 2000
 
 
@@ -65,17 +66,20 @@ def make_owner() -> str:
     return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(6)}"
 
 
-def take(kinds: Collection[str], owner: str, lease_seconds: int) -> Leased | None:
-    """Lease the oldest row of these kinds that is due and that nobody holds; None when there is nothing to do."""
+def take(lease_seconds: Mapping[str, int], owner: str) -> Leased | None:
+    """Lease the oldest row that is due and that nobody holds; None when there is nothing to do.
+
+    `lease_seconds` has the kinds that the caller can do, and how long each may take at most.
+    """
     now = clock.now()
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
     with transaction.atomic():
         rows = WorkItem.objects.select_for_update(skip_locked=True)
-        row = rows.filter(free, kind__in=kinds, not_before__lte=now).order_by("not_before", "id").first()
+        row = rows.filter(free, kind__in=list(lease_seconds), not_before__lte=now).order_by("not_before", "id").first()
         if row is None:
             return None
         row.lease_owner = owner
-        row.lease_until = now + timedelta(seconds=lease_seconds)
+        row.lease_until = now + timedelta(seconds=lease_seconds[row.kind])
         row.tries += 1
         row.save(update_fields=["lease_owner", "lease_until", "tries"])
     return Leased(row.pk, row.kind, row.payload, row.tries, owner, row.lease_until)
@@ -85,7 +89,7 @@ def has_due(kinds: Collection[str]) -> bool:
     """Whether `take` would find something; asks without writing."""
     now = clock.now()
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
-    return WorkItem.objects.filter(free, kind__in=kinds, not_before__lte=now).exists()
+    return WorkItem.objects.filter(free, kind__in=list(kinds), not_before__lte=now).exists()
 
 
 def extend(work: Leased, lease_seconds: int) -> bool:
@@ -110,10 +114,9 @@ def fail(work: Leased, error: str) -> None:
     )
 
 
-def next_due() -> datetime | None:
-    """When the next row falls due, whoever is to do it; for displays."""
-    moment: datetime | None = WorkItem.objects.aggregate(first=Min("not_before"))["first"]
-    return moment
+def count_late() -> int:
+    """Rows that should have been done more than LATE_SECONDS ago, whoever has them; for displays."""
+    return WorkItem.objects.filter(not_before__lt=clock.now() - timedelta(seconds=LATE_SECONDS)).count()
 
 
 def _held(work: Leased) -> Any:

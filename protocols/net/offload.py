@@ -19,6 +19,8 @@ R = TypeVar("R")
 
 THREADS = 4
 """Queries are short and the interpreter runs one thread at a time: more threads only add memory."""
+SLOW_THREADS = 2
+"""For functions marked `takes_long`, which are the password hashes: as many as may run at once (design section 4)."""
 
 
 class Offload(Protocol):
@@ -28,17 +30,21 @@ class Offload(Protocol):
 
 
 class ThreadOffload:
-    """The daemons' offload."""
+    """The daemons' offload. Clients that guess passwords queue for threads of their own, and nobody else with them."""
 
-    def __init__(self, threads: int = THREADS) -> None:
+    def __init__(self, threads: int = THREADS, slow_threads: int = SLOW_THREADS) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="offload")
+        self._slow = ThreadPoolExecutor(slow_threads, thread_name_prefix="offload-slow")
 
     async def __call__(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, lambda: run_in_database(function, *args, **kwargs))
+        executor = self._slow if getattr(function, "takes_long", False) else self._executor
+        return await loop.run_in_executor(executor, lambda: run_in_database(function, *args, **kwargs))
 
     def close(self) -> None:
+        self._slow.shutdown(wait=False, cancel_futures=True)
         self._executor.shutdown(wait=True, cancel_futures=True)
+        self._slow.shutdown(wait=True)
 
 
 class DirectOffload:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from mailserver.errors import Kind, MailError
 from mailserver.users.authentication import Authenticator, LoggedInUser
+from mailserver.users.saslprep import saslprep
 from mailserver.values import Client
 from protocols.net.offload import Offload
 from protocols.sasl.mechanisms import (
@@ -47,6 +49,19 @@ class Failure:
 Outcome = Challenge | Success | Failure
 
 
+def may_send_password(client: Client, *, encryption_required: bool) -> bool:
+    """Whether a password may travel in plain text: under TLS, from this machine, or where nobody asked for more."""
+    return client.encrypted or not encryption_required or is_loopback(client.address)
+
+
+def is_loopback(address: str) -> bool:
+    """This machine itself, to which neither session limits nor the need for encryption apply (design section 3)."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 class Login:
     """One exchange: `begin` once, then `answer` for as long as the outcome is a Challenge."""
 
@@ -68,12 +83,22 @@ class Login:
         assert self._mechanism is not None
         return await self._advance(self._mechanism.respond, response)
 
+    async def by_password(self, login: str, password: str) -> LoggedInUser:
+        """Log in somebody who gives the password itself (PLAIN, LOGIN, and POP3's PASS). Raises MailError.
+
+        A program that polls every minute never waits behind those whose passwords must be hashed.
+        """
+        known = await self._offload(self._authenticator.find_remembered, login, password, self._client)
+        if known is not None:
+            return known
+        return await self._offload(self._authenticator.check_password, login, password, self._client)
+
     async def by_secret(self, login: str, matches: Callable[[str], bool]) -> LoggedInUser:
-        """Log in somebody who says to know the recoverable secret (CRAM-MD5, APOP). Raises MailError."""
+        """Log in somebody who says to know the recoverable secret (CRAM-MD5, APOP; RFC 6856 §2.2). Raises MailError."""
         secret = await self._offload(self._authenticator.find_secret, login)
         if secret is None:
             raise await self._refuse(login, "no recoverable password is kept", counts=False)
-        if not matches(secret):
+        if not matches(saslprep(secret)):
             raise await self._refuse(login, "wrong digest")
         return await self._offload(self._authenticator.admit, login, self._client)
 
@@ -92,7 +117,7 @@ class Login:
             case FindVerifier(login, then):
                 return then(await self._offload(self._authenticator.find_scram_verifier, login))
             case CheckPassword(login, password, authorization):
-                user = await self._offload(self._authenticator.check_password, login, password, self._client)
+                user = await self.by_password(login, password)
                 return Success(await self._authorize(user, login, authorization))
             case CheckSecret(login, matches):
                 return Success(await self.by_secret(login, matches))

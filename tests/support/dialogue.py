@@ -50,11 +50,17 @@ from typing import Any
 from protocols.net.connection import SessionHandler
 from protocols.net.stream import ConnectionLost, Stream
 from tests.support.certificates import client_context
-from tests.support.fakes import ELSEWHERE, MemoryStream, World, WorldMaker, change_options
+from tests.support.fakes import (
+    ELSEWHERE,
+    PATIENCE_SECONDS,
+    MemoryStream,
+    World,
+    WorldMaker,
+    change_options,
+    settle,
+)
 
 WAYS = ("whole", "bytes", "pieces", "tcp")
-PATIENCE_SECONDS = 10
-"""No step of a dialogue takes so long."""
 FOLDER = Path(__file__).parent.parent / "dialogues"
 
 
@@ -372,14 +378,9 @@ class _MemoryPeer(_Peer):
             await self._settle()
 
     async def _settle(self) -> None:
-        """Let the session work until it wants input, or is over."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while self._is_working():  # noqa: ASYNC110 - a turn of the loop is what is waited for
-                await asyncio.sleep(0)
+        if self._task is not None:
+            await settle(self._end, self._task)
         self._collect()
-
-    def _is_working(self) -> bool:
-        return self._task is not None and not self._task.done() and not self._end.waits_for_input
 
     def _collect(self) -> None:
         self._heard += bytes(self._end.transport.written)

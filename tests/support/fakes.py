@@ -12,7 +12,6 @@ import hashlib
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from mailserver import clock
@@ -34,6 +33,8 @@ from protocols.net.transcript import SILENT, Transcript
 DOMAIN = "example.test"
 ELSEWHERE = "192.0.2.7"
 """A client that is not this machine."""
+PATIENCE_SECONDS = 10
+"""No step of a test session takes so long."""
 
 
 @dataclass(slots=True)
@@ -65,6 +66,9 @@ class TableAuthenticator:
             self.failures.append((login, "wrong password", True))
             raise MailError(Kind.BAD_CREDENTIALS, "wrong password")
         return account.user
+
+    def find_remembered(self, login: str, password: str, client: Client) -> LoggedInUser | None:
+        return None
 
     def find_scram_verifier(self, login: str) -> ScramVerifier:
         account = self._find(login)
@@ -151,6 +155,13 @@ class MemoryStream(Stream):
         self.encrypted = True
 
 
+async def settle(stream: MemoryStream, task: asyncio.Task[None]) -> None:
+    """Let the session work until it wants input, or is over."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not task.done() and not stream.waits_for_input:  # noqa: ASYNC110 - a turn of the loop is the event
+            await asyncio.sleep(0)
+
+
 @dataclass(slots=True)
 class World:
     """Everything around the sessions of one test."""
@@ -186,13 +197,6 @@ class World:
         user = self.user(name)
         body = Body(len(data), hashlib.sha256(data).hexdigest(), data)
         filing = Filing(NewContent(next_ref(), body, head), (NewEntry(user.inbox),))
-        self.store.submit(Unit(filings=(filing,))).result()
-
-    def add_large_message(self, name: str, path: Path, data: bytes) -> None:
-        """File a message whose body lies in a file."""
-        path.write_bytes(data)
-        body = Body(len(data), hashlib.sha256(data).hexdigest(), path=path)
-        filing = Filing(NewContent(next_ref(), body), (NewEntry(self.user(name).inbox),))
         self.store.submit(Unit(filings=(filing,))).result()
 
     def user(self, name: str) -> User:

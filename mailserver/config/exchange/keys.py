@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""Every key of the configuration file with its meaning: what import understands, and what the documentation says.
+
+Pure. Options of services and general settings are not here: they come from the catalogue.
+"""
+
+from __future__ import annotations
+
+SECTIONS: dict[str, str] = {
+    "domains": "The local domains, a list of names. The first is the default one unless `mail.default_domain` is set.",
+    "bandwidth_pools": "Allowances that services share, a list.",
+    "users": "The users, a list; each is found by `name` and `domain`, and added when there is none.",
+    "services": "What listens, a list; each is found by `name`, else by `kind`, and added when there is none.",
+    "global_access": "The access rules for all services that use them, a list; it replaces the present one.",
+    "settings": "The general settings, `name: value`. Only those that are named are changed.",
+    "certificate": "The server's certificate and its key. Exported only with `--secrets`.",
+}
+
+NOT_YET = ("connections", "collectors", "schedule")
+"""Sections of the format that this version has no use for; they are passed over with a warning."""
+
+USER_KEYS: dict[str, str] = {
+    "name": "The part of the address in front of the @. Needed.",
+    "domain": "A local domain. Without it: the default domain.",
+    "password": "A new password, in clear; it must be strong enough. Never exported.",
+    "full_name": "Such as Alice Example.",
+    "comments": "Free text for administrators.",
+    "enabled": "no: cannot log in; mail is still delivered.",
+    "administrator": "May use the web console.",
+    "allowed_protocols": "A list out of smtp, pop3, imap4, status, web. Usually all of them.",
+    "max_outgoing_bytes": "The largest message this user may send, in bytes. 0: no limit of the user's own.",
+    "may_send_out": "no: internal mail only.",
+    "keep_recoverable": "Keep the password so that APOP and CRAM-MD5 work.",
+    "password_hash": "With `--secrets`: the stored Argon2 hash, instead of `password`.",
+    "scram_verifier": "With `--secrets`: the stored SCRAM-SHA-256 verifier, beside `password_hash`.",
+    "recoverable_password": "With `--secrets`: the password of a user with `keep_recoverable`, beside `password_hash`.",
+}
+
+SERVICE_KEYS: dict[str, str] = {
+    "name": "A label, unique. Needed unless `kind` is given.",
+    "kind": "smtp, submission, smtps, pop3 or pop3s. Needed for a service that does not exist yet.",
+    "enabled": "no: nothing listens.",
+    "bindings": 'Where it listens, a list of texts such as "0.0.0.0:25" or "[::]:25"; replaces the present list.',
+    "encryption": "none (clear, TLS offered), tls (TLS required, by STARTTLS) or ssl (TLS from the first byte).",
+    "require_encrypted_login": "Refuse passwords in clear, except from this machine.",
+    "use_global_access": "A client must be allowed by `global_access` as well.",
+    "access_rules": "Who may connect, a list of rules; the first that matches decides. Replaces the present list.",
+    "bandwidth": "none, custom (`bandwidth_bytes` for each connection) or pool (`bandwidth_pool` is shared).",
+    "bandwidth_bytes": "Bytes per second.",
+    "bandwidth_pool": "A pool's number.",
+    "max_sessions": "All clients together. 0: no limit.",
+    "max_sessions_per_address": "Clients of one address. 0: no limit.",
+    "idle_timeout_seconds": "A client that says nothing for so long is disconnected.",
+    "log_sessions": "Write every command and reply to a log file.",
+    "options": "What is particular to the kind, `name: value`; see the table below.",
+}
+
+RULE_KEYS: dict[str, str] = {
+    "action": "allow or block. Needed.",
+    "matches": "any, local (this machine's networks), routers, or network. Usually network.",
+    "network": "With `matches: network`: an address or network such as 192.168.1.0/24.",
+    "without_login": "Mail may be sent from there without logging in (SMTP).",
+    "users": "Only these users may log in from there, a list of addresses.",
+    "comment": "Free text.",
+}
+
+POOL_KEYS: dict[str, str] = {
+    "number": "1 to 1000. Needed.",
+    "name": "A label.",
+    "bytes_per_second": "Shared by every connection of the pool. 0: unlimited.",
+}
+
+CERTIFICATE_KEYS: dict[str, str] = {
+    "chain": "PEM, the server's certificate first. Needed.",
+    "key": "PEM, without a password. Needed.",
+}
+
+USER_FIELDS = {
+    "full_name": "full_name",
+    "comments": "comments",
+    "enabled": "is_active",
+    "administrator": "is_admin",
+    "allowed_protocols": "allowed_protocols",
+    "max_outgoing_bytes": "max_outgoing_bytes",
+    "may_send_out": "may_send_out",
+    "keep_recoverable": "keep_recoverable",
+}
+"""Keys of a user, and what the services call them."""
+
+USER_NUMBERS = frozenset({"max_outgoing_bytes"})
+USER_FLAGS = frozenset({"enabled", "administrator", "may_send_out", "keep_recoverable"})
+
+SERVICE_FLAGS = frozenset({"enabled", "require_encrypted_login", "use_global_access", "log_sessions"})
+SERVICE_NUMBERS = frozenset(
+    {"bandwidth_bytes", "bandwidth_pool", "max_sessions", "max_sessions_per_address", "idle_timeout_seconds"}
+)
+SERVICE_TEXTS = frozenset({"encryption", "bandwidth"})

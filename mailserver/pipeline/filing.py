@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""From a message that was accepted, or refused, to the unit that the store writes. Pure.
+
+RFC 5321 §4.4 (trace lines), RFC 6409 §8 (what a submission server completes). A user who is addressed twice, also
+under two names, gets one copy (as does a remote address): later ones are only noted in the journey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mailserver.addressing.resolve import Local
+from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord
+from mailserver.mime.dates import format_date
+from mailserver.mime.headers import HeaderSummary
+from mailserver.mime.received import Hop, format_received, format_return_path, transmission_keyword
+from mailserver.pipeline.message import Delivery, IncomingMessage, Origin, Refusal, sender_text
+from mailserver.store.interface import Filing, NewContent, NewEntry, NewQueued, Unit
+from mailserver.values import Address, Envelope, MailboxId, Recipient
+
+PRODUCT = "Pillarbox"
+
+
+def build_unit(message: IncomingMessage, hostname: str) -> Unit:
+    """Entries, queue rows and the journey of one accepted message: all of it happens, or none."""
+    entries, queued = _sort(message.deliveries)
+    envelope = replace(message.envelope, recipients=tuple(queued))
+    filing = Filing(
+        _build_content(message, hostname),
+        tuple(entries.values()),
+        (NewQueued(envelope, message.origin.user),) if queued else (),
+    )
+    journey = _build_journey(
+        message.ref,
+        message.received,
+        message.origin,
+        message.envelope.reverse_path,
+        message.summary,
+        message.body.size,
+    )
+    return Unit(filings=(filing,), journeys=(journey,), steps=tuple(_build_steps(message)))
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedMessage:
+    """What is known of something that was not taken; the header only when it came so far."""
+
+    ref: str
+    started: datetime
+    origin: Origin
+    reverse_path: Address | None
+    refusals: tuple[Refusal, ...]
+    summary: HeaderSummary
+    size: int = 0
+
+
+def build_refusal(refused: RefusedMessage) -> Unit:
+    """The journey of something that was not taken, and nothing else."""
+    journey = _build_journey(
+        refused.ref, refused.started, refused.origin, refused.reverse_path, refused.summary, refused.size
+    )
+    return Unit(journeys=(journey,), steps=_refused_steps(refused.ref, refused.refusals))
+
+
+def _sort(deliveries: Iterable[Delivery]) -> tuple[dict[MailboxId, NewEntry], list[Recipient]]:
+    """One entry for each mailbox, one queue row for each remote address."""
+    entries: dict[MailboxId, NewEntry] = {}
+    queued: dict[Address, Recipient] = {}
+    for delivery in deliveries:
+        address = delivery.recipient.address
+        if isinstance(delivery.target, Local):
+            inbox = delivery.target.user.inbox
+            if inbox not in entries:
+                entries[inbox] = NewEntry(inbox, recipient=str(address))
+        else:
+            queued.setdefault(address, delivery.recipient)
+    return entries, list(queued.values())
+
+
+def _build_content(message: IncomingMessage, hostname: str) -> NewContent:
+    return_path = format_return_path(message.envelope.reverse_path)
+    head = return_path + format_received(_build_hop(message, hostname)) + _complete(message, hostname)
+    if not message.header and message.body.head(2) != b"\r\n":
+        head += b"\r\n"  # A message without a header section: its text must not continue ours.
+    return NewContent(message.ref, message.body, head, len(return_path), message.summary.fields)
+
+
+def _build_hop(message: IncomingMessage, hostname: str) -> Hop:
+    origin = message.origin
+    only = message.deliveries[0].recipient.address if len(message.deliveries) == 1 else None
+    return Hop(
+        client_address=origin.client.address,
+        helo=origin.helo,
+        hostname=hostname,
+        product=PRODUCT,
+        keyword=_keyword(origin, message.envelope),
+        ref=message.ref,
+        received=message.received,
+        tls=origin.client.tls,
+        only_recipient=only,
+    )
+
+
+def _keyword(origin: Origin, envelope: Envelope) -> str:
+    return transmission_keyword(
+        extended=origin.extended,
+        encrypted=origin.client.encrypted,
+        authenticated=bool(origin.login),
+        smtputf8=envelope.smtputf8,
+    )
+
+
+def _complete(message: IncomingMessage, hostname: str) -> bytes:
+    """RFC 6409 §8.2 and §8.3: Date and Message-ID, where one of our own (a user, or a scanner that an access rule
+    lets send without a login) left them out."""
+    if not (message.origin.login or message.origin.client.trusted):
+        return b""
+    lines = ""
+    if "date" not in message.summary.fields:
+        lines += f"Date: {format_date(message.received)}\r\n"
+    if "message-id" not in message.summary.fields:
+        lines += f"Message-ID: <{message.ref}@{hostname}>\r\n"
+    return lines.encode()
+
+
+def _build_journey(
+    ref: str, started: datetime, origin: Origin, reverse_path: Address | None, summary: HeaderSummary, size: int
+) -> JourneyRecord:
+    return JourneyRecord(
+        ref=ref,
+        started=started,
+        source=origin.source,
+        client=origin.client.address,
+        helo=origin.helo,
+        login=origin.login,
+        sender=sender_text(reverse_path),
+        header_from=summary.fields.get("from", ""),
+        subject=summary.fields.get("subject", ""),
+        message_id=summary.fields.get("message-id", ""),
+        size=size,
+    )
+
+
+def _build_steps(message: IncomingMessage) -> list[JourneyStepRecord]:
+    ref, at, origin = message.ref, message.received, message.origin
+    how = f"{_keyword(origin, message.envelope)} from {origin.client.address or 'unknown'}"
+    steps = [JourneyStepRecord(ref, at, JourneyStep.ACCEPTED, detail=how)]
+    for delivery in message.deliveries:
+        recipient = str(delivery.recipient.address)
+        if isinstance(delivery.target, Local):
+            detail = f"Inbox of {delivery.target.user.address}"
+            steps.append(JourneyStepRecord(ref, at, JourneyStep.FILED, recipient, detail))
+        else:
+            steps.append(JourneyStepRecord(ref, at, JourneyStep.QUEUED, recipient))
+    steps.extend(_refused_steps(ref, message.refusals))
+    return steps
+
+
+def _refused_steps(ref: str, refusals: Iterable[Refusal]) -> tuple[JourneyStepRecord, ...]:
+    return tuple(
+        JourneyStepRecord(ref, refusal.at, JourneyStep.REFUSED, refusal.recipient, refusal.detail)
+        for refusal in refusals
+    )

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""A message on its way in, as the stages see it and as it is filed. Collectors and lists make the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailserver.addressing.resolve import Deliverable
+from mailserver.mime.headers import HeaderSummary
+from mailserver.values import Address, Body, Client, Envelope, Recipient, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a message comes from: what trace lines, journeys and scripts say of it."""
+
+    source: str
+    client: Client
+    helo: str = ""
+    login: str = ""
+    user: UserId | None = None
+    """Who sent it, where known: logged in, or found by the reverse path of a trusted client."""
+    extended: bool = True
+    """The client said EHLO."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One accepted recipient and where its copy goes."""
+
+    recipient: Recipient
+    target: Deliverable
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A recipient, or the whole message (`recipient` empty), that was refused, and the words that were said."""
+
+    recipient: str
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingMessage:
+    """Everything there is. `ref` is the journey's id; `header` the header section, as far as it was read."""
+
+    ref: str
+    received: datetime
+    origin: Origin
+    envelope: Envelope
+    deliveries: tuple[Delivery, ...]
+    body: Body
+    header: bytes
+    summary: HeaderSummary
+    refusals: tuple[Refusal, ...] = ()
+    """Recipients of the same transaction that were refused: they belong to the same journey."""
+
+
+def sender_text(reverse_path: Address | None) -> str:
+    """The reverse path for people: `<>` for the null path."""
+    return "<>" if reverse_path is None else str(reverse_path)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""Rows written many at a time, without an instance of the model for each.
+
+The group commit writes five rows for every message, and the interpreter that does so also serves every session. Making
+instances and preparing them for `bulk_create` took two thirds of a batch's time (measured with twenty mailboxes and
+batches of twenty: 400 microseconds a message, 145 this way). Tables, columns, defaults and the form of values still
+come from the models; nothing here knows what the rows mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import (
+    BinaryField,
+    BooleanField,
+    CharField,
+    DateTimeField,
+    Field,
+    ForeignKey,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+PARAMETERS = 999
+"""What SQLite, as built by some, takes in one statement."""
+PLAIN = (CharField, TextField, IntegerField, BooleanField, BinaryField, ForeignKey)
+"""Drivers take their values as they are; times and JSON are prepared as the database wants them."""
+
+Row = tuple[Any, ...]
+
+
+class Table:
+    """The columns of a model that are written together; an insert gives the others their fields' defaults."""
+
+    def __init__(self, model: type[Model], *columns: str) -> None:
+        named: list[Field[Any, Any]] = [model._meta.get_field(name) for name in columns]  # type: ignore[misc]
+        others = [field for field in model._meta.concrete_fields if not field.primary_key and field not in named]
+        fields = named + others
+        self._table = model._meta.db_table
+        self._columns = tuple(str(field.column) for field in fields)
+        self._named = self._columns[: len(named)]
+        self._defaults = [field.get_default() for field in others]
+        self._times = [place for place, field in enumerate(fields) if isinstance(field, DateTimeField)]
+        self._others = [
+            (place, field) for place, field in enumerate(fields) if not isinstance(field, (*PLAIN, DateTimeField))
+        ]
+
+    def insert(self, rows: Iterable[Row]) -> None:
+        """Add these rows; fails as the ORM does."""
+        self._insert(rows, "")
+
+    def insert_for_ids(self, rows: Iterable[Row]) -> list[int]:
+        """Add these rows and give their new primary keys, in the same order."""
+        return self._insert(rows, " RETURNING id")
+
+    def update(self, rows: Iterable[Row]) -> None:
+        """Set the named columns but the first, of plain values, where the first has this value."""
+        parameters = [(*row[1:], row[0]) for row in rows]
+        if parameters:
+            with connection.cursor() as cursor:
+                cursor.executemany(_update_statement(self._table, self._named), parameters)
+
+    def _insert(self, rows: Iterable[Row], returning: str) -> list[int]:
+        database = connections[DEFAULT_DB_ALIAS]
+        prepared = [self._prepare(row, database) for row in rows]
+        size = PARAMETERS // len(self._columns)
+        ids: list[int] = []
+        for start in range(0, len(prepared), size):
+            chunk = prepared[start : start + size]
+            statement = _insert_statement(self._table, self._columns, len(chunk)) + returning
+            with database.cursor() as cursor:
+                cursor.execute(statement, list(chain.from_iterable(chunk)))
+                if returning:
+                    ids += [key for (key,) in cursor.fetchall()]
+        return ids
+
+    def _prepare(self, row: Row, database: BaseDatabaseWrapper) -> list[Any]:
+        values = [*row, *self._defaults]
+        for place in self._times:
+            values[place] = database.ops.adapt_datetimefield_value(values[place])
+        for place, field in self._others:
+            values[place] = field.get_db_prep_save(values[place], database)
+        return values
+
+
+@lru_cache(maxsize=256)
+def _insert_statement(table: str, columns: tuple[str, ...], rows: int) -> str:
+    row = f"({', '.join(['%s'] * len(columns))})"
+    names = ", ".join(map(connection.ops.quote_name, columns))
+    return f"INSERT INTO {connection.ops.quote_name(table)} ({names}) VALUES {', '.join([row] * rows)}"  # noqa: S608
+
+
+@lru_cache(maxsize=16)
+def _update_statement(table: str, columns: tuple[str, ...]) -> str:
+    key, *others = map(connection.ops.quote_name, columns)
+    values = ", ".join(f"{column} = %s" for column in others)
+    return f"UPDATE {connection.ops.quote_name(table)} SET {values} WHERE {key} = %s"  # noqa: S608

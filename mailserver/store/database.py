@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""MailStore over Django's ORM: the store of the product.
+
+What is filed goes through the group commit (`writer.py`); reads are single queries without a transaction, so none is
+held open while a message is streamed. No model instance is made on the hot paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connection
+
+from mailserver.database import translate
+from mailserver.errors import Kind, MailError
+from mailserver.store import mailboxes
+from mailserver.store.batch import in_chunks, parse_flags
+from mailserver.store.blobs import BlobStore
+from mailserver.store.disk import storage_error
+from mailserver.store.interface import (
+    Changes,
+    Entry,
+    LockToken,
+    Mailbox,
+    MailboxCounts,
+    StoredContent,
+    Unit,
+    UnitResult,
+)
+from mailserver.store.maildrop import MaildropLocks
+from mailserver.store.models import Content, Expunged
+from mailserver.store.models import Entry as EntryRow
+from mailserver.store.models import Mailbox as MailboxRow
+from mailserver.store.spool import SpoolWriter
+from mailserver.store.writer import GroupWriter
+from mailserver.values import ContentId, MailboxId, ModSeq, SpecialUse, Uid, UserId
+
+ENTRY_COLUMNS = ("uid", "modseq", "flags", "size", "internal_date", "saved", "content_id")
+CONTENT_COLUMNS = ("id", "ref", "head", "return_path_size", "size", "body", "blob", "fields")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A database that is out of reach, or a disk, becomes a MailError; the connection is made anew next time."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        if not connection.in_atomic_block:
+            connection.close()
+        raise translate(error) from error
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+class DatabaseStore:
+    """A MailStore. `process` is this process's row, which its maildrop locks name."""
+
+    def __init__(self, blobs: BlobStore, spool: Path, process: int | None = None) -> None:
+        self._blobs = blobs
+        self._spool = spool
+        self._writer = GroupWriter(blobs)
+        self._locks = MaildropLocks(process)
+
+    # ------------------------------------------------------------ writing
+
+    def open_spool(self) -> SpoolWriter:
+        return SpoolWriter(self._spool)
+
+    def submit(self, unit: Unit) -> Future[UnitResult]:
+        return self._writer.submit(unit)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    # ------------------------------------------------------------ mailboxes
+
+    def list_mailboxes(self, user: UserId) -> list[Mailbox]:
+        with _translated():
+            return mailboxes.list_mailboxes(user)
+
+    def get_mailbox(self, user: UserId, name: str) -> Mailbox:
+        with _translated():
+            return mailboxes.get_mailbox(user, name)
+
+    def get_mailbox_by_id(self, mailbox: MailboxId) -> Mailbox:
+        with _translated():
+            return mailboxes.get_mailbox_by_id(mailbox)
+
+    def create_mailbox(self, user: UserId, name: str, special_use: SpecialUse | None = None) -> Mailbox:
+        with _translated():
+            return mailboxes.create_mailbox(user, name, special_use)
+
+    def rename_mailbox(self, mailbox: MailboxId, name: str) -> Mailbox:
+        with _translated():
+            return mailboxes.rename_mailbox(mailbox, name)
+
+    def delete_mailbox(self, mailbox: MailboxId) -> None:
+        with _translated():
+            mailboxes.delete_mailbox(mailbox)
+
+    def set_subscribed(self, mailbox: MailboxId, subscribed: bool) -> None:
+        with _translated():
+            mailboxes.set_subscribed(mailbox, subscribed)
+
+    # ------------------------------------------------------------ reading
+
+    def count(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, MailboxCounts]:
+        columns = MailboxRow.objects.values_list("id", "messages", "unseen", "deleted", "size")
+        with _translated():
+            return {
+                MailboxId(id_): MailboxCounts(*counts)
+                for chunk in in_chunks(mailboxes)
+                for id_, *counts in columns.filter(id__in=chunk)
+            }
+
+    def list_entries(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> list[Entry]:
+        rows = EntryRow.objects.filter(mailbox=mailbox, held=False, uid__gt=after_uid).order_by("uid")
+        with _translated():
+            return [_entry(row) for row in rows.values_list(*ENTRY_COLUMNS)[:limit]]
+
+    def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
+        """Read in an order in which a change that happens meanwhile is told again next time, never missed."""
+        with _translated():
+            modseq = MailboxRow.objects.filter(id=mailbox).values_list("modseq", flat=True).first()
+            if modseq is None:
+                raise MailError(Kind.NOT_FOUND, f"mailbox {mailbox} is gone")
+            gone = Expunged.objects.filter(mailbox=mailbox, modseq__gt=since).values_list("uid", flat=True)
+            vanished = tuple(Uid(uid) for uid in gone.order_by("uid"))
+            rows = EntryRow.objects.filter(mailbox=mailbox, held=False, modseq__gt=since).order_by("uid")
+            changed = tuple(_entry(row) for row in rows.values_list(*ENTRY_COLUMNS))
+        return Changes(changed, vanished, ModSeq(modseq))
+
+    def read_contents(self, contents: Sequence[ContentId]) -> list[StoredContent]:
+        rows = Content.objects.values_list(*CONTENT_COLUMNS)
+        with _translated():
+            found = {row[0]: row for chunk in in_chunks(contents) for row in rows.filter(id__in=chunk)}
+            return [self._content(found[content]) for content in contents if content in found]
+
+    def read_fields(self, contents: Sequence[ContentId]) -> dict[ContentId, Mapping[str, str]]:
+        rows = Content.objects.values_list("id", "fields")
+        with _translated():
+            return {
+                ContentId(id_): fields for chunk in in_chunks(contents) for id_, fields in rows.filter(id__in=chunk)
+            }
+
+    def _content(self, row: tuple[Any, ...]) -> StoredContent:
+        content, ref, head, return_path_size, size, body, blob, fields = row
+        return StoredContent(
+            id=ContentId(content),
+            ref=ref,
+            head=bytes(head),
+            return_path_size=return_path_size,
+            size=size,
+            body=None if body is None else bytes(body),
+            path=self._blobs.path(blob) if blob else None,
+            fields=fields,
+        )
+
+    # ------------------------------------------------------------ locks
+
+    def lock_maildrop(self, user: UserId, session: int, *, exclusive: bool) -> LockToken:
+        with _translated():
+            return self._locks.lock(user, session, exclusive=exclusive)
+
+    def unlock_maildrop(self, token: LockToken) -> None:
+        self._locks.unlock(token)
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    uid, modseq, flags, size, internal_date, saved, content = row
+    return Entry(uid, modseq, parse_flags(flags), size, internal_date, saved, content)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""What other areas ask of the store beside messages: a new user's mailboxes, the end of a user's mail, totals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Sum
+
+from mailserver.store import mailboxes
+from mailserver.store.interface import Mailbox as MailboxValue
+from mailserver.store.models import Mailbox
+from mailserver.values import SPECIAL_MAILBOXES, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Messages and their bytes; one that several mailboxes have counts in each."""
+
+    messages: int = 0
+    unseen: int = 0
+    size: int = 0
+
+
+@transaction.atomic
+def create_special_mailboxes(user: UserId) -> list[MailboxValue]:
+    """The folders that every user has, Inbox first; those that are there already stay. Part of creating a user."""
+    existing = {mailbox.name: mailbox for mailbox in mailboxes.list_mailboxes(user)}
+    return [existing.get(name) or mailboxes.create_mailbox(user, name, use) for name, use in SPECIAL_MAILBOXES]
+
+
+@transaction.atomic
+def delete_user_mail(user: UserId) -> None:
+    """All mailboxes of a user who is about to be deleted, with their entries, held ones too.
+
+    Contents that nobody else has are collected later by housekeeping.
+    """
+    rows = Mailbox.objects.select_for_update().filter(user_id=user).order_by("id")
+    Mailbox.objects.filter(id__in=[row.pk for row in rows]).delete()
+
+
+def count_messages(user: UserId) -> int:
+    """How many messages a user has in all folders."""
+    return Mailbox.objects.filter(user_id=user).aggregate(total=Sum("messages"))["total"] or 0
+
+
+def message_totals() -> Totals:
+    """What all mailboxes hold together."""
+    sums = Mailbox.objects.aggregate(messages=Sum("messages"), unseen=Sum("unseen"), size=Sum("size"))
+    return Totals(**{name: value or 0 for name, value in sums.items()})

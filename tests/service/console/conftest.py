@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""An installation after its first start, and browsers in front of its console."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from mailserver.config.catalog import SETUP_DONE
+from mailserver.config.first_run import first_run
+from mailserver.config.services import set_setting
+from mailserver.users.models import User
+from mailserver.users.passwords import Secrets, make_secrets
+from mailserver.users.services import create_user, find_user, set_password
+
+PASSWORD = "three-odd-words"
+
+
+@pytest.fixture(scope="session")
+def secrets() -> Secrets:
+    """What is stored of PASSWORD: hashing it takes longer than most of these tests."""
+    return make_secrets(PASSWORD)
+
+
+@pytest.fixture
+def administrator(db: None, secrets: Secrets) -> User:
+    """The administrator of a fresh installation, whose set-up page has been worked through."""
+    first_run(settings.ENVIRONMENT)
+    user = find_user("postmaster")
+    assert user is not None
+    set_password(user.pk, secrets)
+    set_setting(SETUP_DONE.name, "domain users arrival test")
+    user.refresh_from_db()
+    return user
+
+
+@pytest.fixture
+def browser(administrator: User) -> Client:
+    """Logged in as the administrator."""
+    client = Client()
+    client.force_login(administrator)
+    return client
+
+
+@pytest.fixture
+def anna(administrator: User, secrets: Secrets) -> User:
+    """Somebody who only has mail."""
+    return create_user("anna", secrets, full_name="Anna Smith")

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""Notices on the event loop: who subscribed is called, in the loop's thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from mailserver.notices import EVERYTHING
+from protocols.net.notices import Notices
+from tests.support.waiting import until
+
+
+class Told:
+    """A listener that hears what the test says."""
+
+    def __init__(self) -> None:
+        self.said: queue.SimpleQueue[frozenset[str]] = queue.SimpleQueue()
+        self.closed = False
+
+    def say(self, *topics: str) -> None:
+        self.said.put(frozenset(topics))
+
+    def receive(self, timeout_seconds: float) -> frozenset[str]:
+        try:
+            return self.said.get(timeout=min(timeout_seconds, 0.05) or 0.001)
+        except queue.Empty:
+            return frozenset()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    made = Told()
+    yield made
+    assert made.closed
+
+
+async def test_only_the_topics_asked_for(told: Told) -> None:
+    notices, calls = Notices(told), []
+    notices.subscribe("mailbox:1", lambda: calls.append(("mailbox:1", threading.current_thread())))
+    notices.subscribe("settings", lambda: calls.append(("settings", threading.current_thread())))
+    told.say("mailbox:2", "settings")
+    await until(lambda: calls, 5, "the call")
+    assert calls == [("settings", threading.main_thread())]
+    notices.close()
+
+
+async def test_lost_notices_mean_every_topic(told: Told) -> None:
+    notices, calls = Notices(told), []
+    for topic in ("mailbox:1", "settings"):
+        notices.subscribe(topic, lambda topic=topic: calls.append(topic))  # type: ignore[misc]
+    told.say(EVERYTHING)
+    await until(lambda: len(calls) == 2, 5, "both calls")
+    notices.close()
+
+
+async def test_ended_subscription_is_not_called(told: Told) -> None:
+    notices, calls = Notices(told), []
+    notices.subscribe("settings", lambda: calls.append("first"))()
+    notices.subscribe("settings", lambda: calls.append("second"))
+    told.say("settings")
+    await until(lambda: calls, 5, "the call")
+    assert calls == ["second"]
+    notices.close()
+
+
+async def test_waiting_ends_with_the_topic_or_the_time(told: Told) -> None:
+    notices = Notices(told)
+    told.say("settings")
+    assert await notices.wait("settings", timeout_seconds=5)
+    assert not await notices.wait("settings", timeout_seconds=0.01)
+    notices.close()

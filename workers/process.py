@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""The worker's own life: its process row, and the notice that there is work, which makes it look at once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from typing import Any
+
+from celery import signals
+from django.db import DatabaseError, InterfaceError, connection
+from kombu.exceptions import OperationalError
+
+from mailserver import logs, notices
+from mailserver.activity import services as activity
+from mailserver.activity.models import Process
+from mailserver.config.catalog import LOG_MAX_KILOBYTES
+from mailserver.config.stored import get_setting
+from workers.work import do_due
+
+log = logging.getLogger("pillarbox.worker")
+
+BEAT_SECONDS = 10.0
+
+
+class WorkerLife(threading.Thread):
+    """From `worker_ready` to `worker_shutdown`. A database out of reach is waited for.
+
+    It begins by looking for work: what was asked for while no worker ran is not left until the next tick.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="life", daemon=True)
+        self._listener = notices.listen()
+        self._process: int | None = None
+        self._ending = threading.Event()
+
+    def run(self) -> None:
+        beaten = float("-inf")
+        self._wake()
+        while not self._ending.is_set():
+            if time.monotonic() - beaten >= BEAT_SECONDS:
+                beaten = time.monotonic()
+                self._beat()
+            topics = self._listener.receive(BEAT_SECONDS)
+            if topics & {notices.WORK, notices.EVERYTHING} and not self._ending.is_set():
+                self._wake()
+        self._leave()
+
+    def end(self) -> None:
+        self._ending.set()
+        self._listener.close()
+        self.join(timeout=5)
+
+    def _beat(self) -> None:
+        try:
+            if self._process is None:
+                self._process = activity.register_process(Process.Kind.WORKER)
+            activity.heartbeat(self._process, Process.Kind.WORKER)
+            logs.set_max_kilobytes(get_setting(LOG_MAX_KILOBYTES))
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("the database is out of reach: %s", error)
+            connection.close()
+
+    def _wake(self) -> None:
+        """By the broker, so that the work runs in the pool; the tick makes up for one that is lost."""
+        with contextlib.suppress(OperationalError, OSError):
+            do_due.delay()
+
+    def _leave(self) -> None:
+        with contextlib.suppress(DatabaseError, InterfaceError):
+            if self._process is not None:
+                activity.end_process(self._process)
+        connection.close()
+
+
+_life: WorkerLife | None = None
+
+
+@signals.worker_ready.connect
+def _begin(**_kwargs: Any) -> None:
+    global _life
+    _life = WorkerLife()
+    _life.start()
+
+
+@signals.worker_shutdown.connect
+def _end(**_kwargs: Any) -> None:
+    if _life is not None:
+        _life.end()
