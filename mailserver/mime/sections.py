@@ -124,4 +124,6 @@ def select_fields(header: bytes, names: tuple[str, ...], *, leave_out: bool) -> 
         named = match[1] is not None and match[1].lower() in wanted
         if named != leave_out:
             kept.append(line)
+    if kept and not kept[-1].endswith(b"\n"):
+        kept.append(b"\r\n")
     return b"".join(kept) + b"\r\n"

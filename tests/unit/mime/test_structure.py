@@ -108,7 +108,8 @@ def test_parts_are_where_they_are() -> None:
     message = crlf(
         "Subject: all\nContent-Type: multipart/mixed; boundary=x\n\npreamble\n--x\n\nfirst\n\n--x \n"
         "Content-Type: text/html; charset=UTF-8; Name*0=a; name*1=b\nContent-ID: <i>\nContent-Description: d (d)\n"
-        "Content-Transfer-Encoding: Quoted-Printable\nContent-MD5: m\nContent-Language: de, en (x)\nContent-Location: l\n"
+        "Content-Transfer-Encoding: Quoted-Printable\nContent-MD5: m\nContent-Language: de, en (x)\n"
+        "Content-Location: l\n"
         'Content-Disposition: ATTACHMENT; filename="f \\" \xe9"\n\nsecond\n--x--\nepilogue'
     )
     root = parse_structure(message)
