@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Address lists as people and programs really write them.
 
-RFC 5322 §3.4 and the obsolete forms of §4.4: groups, comments, routes. Pure; never raises. What is no address comes
+RFC 5322 §3.4 and the obsolete forms of §4.4: groups, comments, routes. Pure: never raises. What is no address comes
 out as one whose host is empty, so that a client still sees what was written.
 """
 

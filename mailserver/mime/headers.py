@@ -68,7 +68,11 @@ def summarise(header: bytes) -> HeaderSummary:
 
 def decode_field(value: bytes) -> str:
     """A field's value for people: unfolded, encoded words decoded, no control characters, cut to the limit."""
-    raw = value[: 4 * MAX_FIELD_CHARACTERS]
+    return decode_whole(value[: 4 * MAX_FIELD_CHARACTERS])[:MAX_FIELD_CHARACTERS]
+
+
+def decode_whole(raw: bytes) -> str:
+    """The same of everything, however long; also of several fields, which end up on one line."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -79,7 +83,7 @@ def decode_field(value: bytes) -> str:
         text = _decode_words(text)
     if not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
-    return text.strip()[:MAX_FIELD_CHARACTERS]
+    return text.strip()
 
 
 def _decode_words(text: str) -> str:

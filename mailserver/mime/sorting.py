@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: MIT
 """The order that SORT asks for.
 
-RFC 5256 §2.2 and §3 (SORT), RFC 5957 (DISPLAYFROM, DISPLAYTO). Pure; works on what is stored of each message.
+RFC 5256 §2.2 and §3 (SORT), RFC 5957 (DISPLAYFROM, DISPLAYTO). Pure: works on what is stored of each message.
 Strings compare by i;unicode-casemap (RFC 5051), as RFC 5256 §2.2 asks.
 """
 
 from __future__ import annotations
 
 import enum
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
+from mailserver.mime.casemap import casemap
 from mailserver.mime.threads import base_subject
 
 
@@ -62,17 +61,6 @@ def sort_messages(messages: Iterable[SortMessage], criteria: Sequence[SortCriter
         ordered.sort(key=_KEYS[criterion.key], reverse=criterion.reverse)
         # A reversed sort in Python keeps equal elements in their order, as the RFC wants it.
     return [message.number for message in ordered]
-
-
-@lru_cache(maxsize=4096)
-def casemap(text: str) -> str:
-    """RFC 5051 §2: title case, then compatibility decomposition."""
-    return unicodedata.normalize("NFKD", "".join(map(_titlecase, text)))
-
-
-def _titlecase(character: str) -> str:
-    title = character.title()
-    return title if len(title) == 1 else character
 
 
 _KEYS: dict[SortKey, Callable[[SortMessage], Any]] = {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The MIME structure of a message: every part, where its bytes are, and what BODYSTRUCTURE tells of it.
 
-RFC 2045, RFC 2046 §5, RFC 9051 §7.5.2. Pure; never raises, whatever the bytes. Made once when a message is filed
-and stored as JSON, so that a section can be read later without looking at the rest of the message.
+RFC 2045, RFC 2046 §5, RFC 9051 §7.5.2. Pure: never raises, whatever the bytes. Made once when a message is filed
+and stored as JSON, so that a section can be read later without looking at the rest of the message. Pure.
 
 One pass, in time proportional to the message: each line is looked at once for delimiters in a header and once in a
 body. Damage is read as most mail programs read it: a missing final delimiter ends with the enclosing part; a

@@ -4,7 +4,7 @@
 RFC 9051 §6.3.12, MULTIAPPEND (RFC 3502), CATENATE (RFC 4469), BINARY (RFC 3516 §4.4), UTF8 (RFC 6855 §4) and REPLACE
 (RFC 8508). `read_append()` is a generator that stops before each literal: it yields `SMALL` for one that is an
 argument, to be added to the lexer, and an `Offer` for one that is a message, to be handed on piece by piece. Either
-way it goes on with the line that follows, so nothing is read twice.
+way it goes on with the line that follows, so nothing is read twice. Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import re
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 
-from protocols.imap.commands import Append, NewMessage, Replace, TextPart, UrlPart
+from protocols.imap.arguments import NewMessage, TextPart, UrlPart
+from protocols.imap.commands import Append, Replace
 from protocols.imap.lexer import GrammarError, Lexer
 
 MAX_MESSAGES = 1000

@@ -2,17 +2,26 @@
 """One frozen class per command. A command is what the client asked for, with its syntax gone.
 
 RFC 9051 §6, RFC 3501 §6, and the extensions that each class names. Mailbox names are text with "/" between levels,
-INBOX in capitals. `uid` says that the UID form was used (RFC 9051 §6.4.9).
+INBOX in capitals. `uid` says that the UID form was used (RFC 9051 §6.4.9). Pure.
 """
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import ClassVar
 
 from mailserver.mime.sorting import SortCriterion
+from protocols.imap.arguments import (
+    FlagsChange,
+    ListReturn,
+    ListSelection,
+    MetadataOptions,
+    NewMessage,
+    Resync,
+    RightsChange,
+    StatusItem,
+    ThreadAlgorithm,
+)
 from protocols.imap.fetch_items import FetchItem
 from protocols.imap.notify import EventGroup
 from protocols.imap.search_keys import SearchKey, SearchReturn
@@ -89,19 +98,6 @@ class Enable(Command):
 
 
 @dataclass(frozen=True, slots=True)
-class Resync:
-    """RFC 7162 §3.2.5: what a QRESYNC client knew: the mailbox it saw, how far, and which UIDs.
-
-    `sequence_match` pairs message numbers with UIDs, of the same count.
-    """
-
-    uid_validity: int
-    modseq: int
-    known_uids: SequenceSet | None = None
-    sequence_match: tuple[SequenceSet, SequenceSet] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Select(Command):
     """SELECT, and EXAMINE when `read_only`."""
 
@@ -146,52 +142,6 @@ class Unsubscribe(Command):
     mailbox: str
 
 
-class ListSelection(enum.Enum):
-    """RFC 5258 §3.1, RFC 6154 §2."""
-
-    SUBSCRIBED = "SUBSCRIBED"
-    REMOTE = "REMOTE"
-    RECURSIVEMATCH = "RECURSIVEMATCH"
-    SPECIAL_USE = "SPECIAL-USE"
-
-
-class StatusItem(enum.Enum):
-    """RFC 9051 §6.3.11, RFC 3501 §6.3.10, RFC 7162 §3.1.7, RFC 7889 §3.2, RFC 8474 §4.3, RFC 9208 §4.1.4."""
-
-    MESSAGES = "MESSAGES"
-    RECENT = "RECENT"
-    UIDNEXT = "UIDNEXT"
-    UIDVALIDITY = "UIDVALIDITY"
-    UNSEEN = "UNSEEN"
-    DELETED = "DELETED"
-    DELETED_STORAGE = "DELETED-STORAGE"
-    SIZE = "SIZE"
-    HIGHESTMODSEQ = "HIGHESTMODSEQ"
-    APPENDLIMIT = "APPENDLIMIT"
-    MAILBOXID = "MAILBOXID"
-
-
-@dataclass(frozen=True, slots=True)
-class MetadataOptions:
-    """RFC 5464 §4.2: values above `max_size` octets are left out; `depth` is 0, 1, or None for infinity."""
-
-    max_size: int | None = None
-    depth: int | None = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ListReturn:
-    """RFC 5258 §3.2, with LIST-STATUS (RFC 5819), LIST-MYRIGHTS (RFC 8440) and LIST-METADATA (RFC 9590)."""
-
-    subscribed: bool = False
-    children: bool = False
-    special_use: bool = False
-    my_rights: bool = False
-    status: tuple[StatusItem, ...] = ()
-    metadata: tuple[str, ...] = ()
-    metadata_options: MetadataOptions = MetadataOptions()
-
-
 @dataclass(frozen=True, slots=True)
 class List(Command):
     """`extended` tells RFC 5258's forms from the plain one, whose empty pattern asks for the delimiter."""
@@ -200,7 +150,7 @@ class List(Command):
     reference: str
     patterns: tuple[str, ...]
     selection: frozenset[ListSelection] = frozenset()
-    returns: ListReturn = ListReturn()
+    returns: ListReturn = field(default_factory=ListReturn)
     extended: bool = False
 
 
@@ -223,35 +173,6 @@ class Status(Command):
     NAME = "STATUS"
     mailbox: str
     items: tuple[StatusItem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TextPart:
-    """So many octets that came as a literal; they were handed out as they arrived."""
-
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class UrlPart:
-    """RFC 4469 §2: octets that an IMAP URL names."""
-
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """One message of APPEND or REPLACE. Unless `catenated`, it has exactly one part, a text.
-
-    `utf8` is RFC 6855 §4's form, which allows UTF-8 headers; `binary` tells a literal8 (RFC 3516 §4.4).
-    """
-
-    flags: frozenset[str] = frozenset()
-    internal_date: datetime | None = None
-    parts: tuple[TextPart | UrlPart, ...] = ()
-    catenated: bool = False
-    utf8: bool = False
-    binary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,14 +210,6 @@ class SetQuota(Command):
     NAME = "SETQUOTA"
     root: str
     limits: tuple[tuple[str, int], ...]
-
-
-class RightsChange(enum.Enum):
-    """RFC 4314 §3.1."""
-
-    REPLACE = ""
-    ADD = "+"
-    REMOVE = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +256,7 @@ class GetMetadata(Command):
     NAME = "GETMETADATA"
     mailbox: str
     entries: tuple[str, ...]
-    options: MetadataOptions = MetadataOptions()
+    options: MetadataOptions = field(default_factory=MetadataOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,12 +341,6 @@ class Sort(Command):
     returns: SearchReturn | None = None
 
 
-class ThreadAlgorithm(enum.Enum):
-    ORDEREDSUBJECT = "ORDEREDSUBJECT"
-    REFERENCES = "REFERENCES"
-    REFS = "REFS"
-
-
 @dataclass(frozen=True, slots=True)
 class Thread(Command):
     """RFC 5256."""
@@ -455,14 +362,6 @@ class Fetch(Command):
     changed_since: int | None = None
     vanished: bool = False
     partial: PartialRange | None = None
-
-
-class FlagsChange(enum.Enum):
-    """RFC 9051 §6.4.6."""
-
-    REPLACE = "FLAGS"
-    ADD = "+FLAGS"
-    REMOVE = "-FLAGS"
 
 
 @dataclass(frozen=True, slots=True)

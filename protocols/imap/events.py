@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the machine tells its session."""
+"""What the machine tells its session. Pure."""
 
 from __future__ import annotations
 

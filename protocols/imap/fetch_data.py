@@ -3,7 +3,7 @@
 
 RFC 9051 §7.5.2, and the extensions that `fetch_items.py` names. Each function gives one item's bytes;
 `format_fetch()` puts them into a response. A section that is streamed is announced by `begin_section()`, and its
-bytes follow.
+bytes follow. Pure.
 """
 
 from __future__ import annotations

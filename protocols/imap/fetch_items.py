@@ -2,7 +2,7 @@
 """What FETCH may ask for, and how it is written.
 
 RFC 9051 §6.4.5 and RFC 3501 §6.4.5, with CONDSTORE (RFC 7162 §3.1.4), OBJECTID (RFC 8474 §5), SAVEDATE
-(RFC 8514 §4), PREVIEW (RFC 8970 §3) and BINARY (RFC 3516 §4).
+(RFC 8514 §4), PREVIEW (RFC 8970 §3) and BINARY (RFC 3516 §4). Pure.
 """
 
 from __future__ import annotations

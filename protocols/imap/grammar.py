@@ -2,7 +2,7 @@
 """From the pieces of a command to the command: tag, name, and the table of who reads the rest.
 
 RFC 9051 §9, RFC 3501 §9, and the grammars of the extensions. The arguments are read by the files that the imports
-name. APPEND and REPLACE, whose literals are too big to be kept, are read as they arrive (`append.py`).
+name. APPEND and REPLACE, whose literals are too big to be kept, are read as they arrive (`append.py`). Pure.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 RFC 9051 §4 and §9; RFC 6855 §3 (UTF-8 in quoted strings). A command arrives as a line, then for each literal its
 bytes and the line that follows it. The lexer walks over these pieces once and never goes back past a literal; lines
-may be added while it stands before one (`append.py` relies on that).
+may be added while it stands before one (`append.py` relies on that). Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How much a client may send: of a command, and of what is refused.
 
-Each limit with its reason. Message sizes are not limited here but by whoever is offered the message.
+Each limit with its reason. Message sizes are not limited here but by whoever is offered the message. Pure.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from protocols.imap.events import (
     Signal,
 )
 from protocols.imap.grammar import BARE, PARSERS, parse_command, read_head
+from protocols.imap.incoming import KEPT_TAIL_BYTES, Incoming, LineTooLong
 from protocols.imap.lexer import LITERAL_MARK, GrammarError, Lexer
 from protocols.imap.limits import (
     LITERAL_MINUS_BYTES,
@@ -123,8 +124,7 @@ class Machine:
         self.uid_only = False
         """The session sets it when UIDONLY has been enabled (RFC 9586 §3)."""
         self._literal_minus = literal_minus
-        self._buffer = bytearray()
-        self._searched = 0
+        self._incoming = Incoming()
         self._mode = _Mode.LINE
         self._after_pause = _Mode.LINE
         self._assembly: _Assembly | None = None
@@ -133,14 +133,13 @@ class Machine:
         self._announced = False
         self._remaining = 0
         self._passed_over = 0
-        self._tail = b""
 
     # ------------------------------------------------------------ the three verbs
 
     def receive(self, data: bytes) -> None:
         """Bytes from the client. Feed them only after NEED_DATA: nothing else bounds what is waiting here."""
         if self._mode is not _Mode.CLOSED:
-            self._buffer += data
+            self._incoming.add(data)
 
     def next_event(self) -> Event:
         """What has happened. Raises ProtocolViolation with the reply to send; see its `may_continue`."""
@@ -202,24 +201,14 @@ class Machine:
         return STRANGER if self.state is State.NOT_AUTHENTICATED else USER
 
     def _take_line(self, limit: int, tag: str | None = None) -> bytes | None:
-        """The next line without its end, None if it has not come.
-
-        Quirk: a bare LF ends a line as well, for people who try things with netcat.
-        """
-        place = self._buffer.find(b"\n", self._searched, limit + 2)
-        if place >= 0:
-            line = bytes(self._buffer[:place])
-            del self._buffer[: place + 1]
-            self._searched = 0
-            return line[:-1] if line.endswith(b"\r") else line
-        if len(self._buffer) < limit + 2:
-            self._searched = len(self._buffer)
-            return None
-        if tag is None:
-            tag = read_head(bytes(self._buffer[:1000]))[0]
-        self._searched = self._passed_over = 0
-        self._pass_line()
-        raise self._violation(replies.bad(tag, "line too long", replies.TOO_BIG_CODE))
+        """The next line; without a `tag` it begins a command."""
+        try:
+            return self._incoming.take_line(limit)
+        except LineTooLong as error:
+            known = read_head(error.start)[0] if tag is None else tag
+            self._passed_over = 0
+            self._mode = _Mode.PASSING_LINE
+            raise self._violation(replies.bad(known, "line too long", replies.TOO_BIG_CODE)) from error
 
     def _step_line(self) -> Event | None:
         assembly = self._assembly
@@ -303,12 +292,11 @@ class Machine:
         return self._literal_minus and not synchronising and size > LITERAL_MINUS_BYTES
 
     def _step_literal(self) -> Event | None:
-        if len(self._buffer) < self._remaining:
+        if len(self._incoming) < self._remaining:
             return Signal.NEED_DATA
         assembly = self._assembly
         assert assembly
-        assembly.literal = bytes(self._buffer[: self._remaining])
-        del self._buffer[: self._remaining]
+        assembly.literal = self._incoming.take(self._remaining)
         if not assembly.reading:
             assembly.pieces.append(assembly.literal)
         self._mode = _Mode.LINE
@@ -346,13 +334,9 @@ class Machine:
             self._assembly.literal = b""
             self._mode = _Mode.LINE
             return MessageEnded()
-        if not self._buffer:
-            return Signal.NEED_DATA
-        size = min(self._remaining, len(self._buffer), MAX_PIECE_BYTES)
-        piece = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self._remaining -= size
-        return MessagePiece(piece)
+        piece = self._incoming.take(min(self._remaining, MAX_PIECE_BYTES))
+        self._remaining -= len(piece)
+        return MessagePiece(piece) if piece else Signal.NEED_DATA
 
     def _proceed(self) -> bytes:
         assert self._mode is _Mode.PAUSED, "nothing was announced"
@@ -412,7 +396,7 @@ class Machine:
 
     def _pass_what_follows(self, line: bytes) -> None:
         """After a refused line: its literal, if the client does not wait for leave to send it."""
-        mark = LITERAL_MARK.search(line[-64:]) if line.endswith(b"}") else None
+        mark = LITERAL_MARK.search(line[-KEPT_TAIL_BYTES:]) if line.endswith(b"}") else None
         if not mark or not mark[3]:
             self._mode = _Mode.LINE
             return
@@ -422,38 +406,26 @@ class Machine:
         self._mode = _Mode.PASSING_LITERAL
 
     def _step_passing_literal(self) -> Event | None:
-        size = min(self._remaining, len(self._buffer))
-        del self._buffer[:size]
-        self._remaining -= size
-        self._passed_over += size
+        dropped = self._incoming.discard(self._remaining)
+        self._remaining -= dropped
+        self._passed_over += dropped
         if self._remaining:
             return Signal.NEED_DATA
-        self._pass_line()
+        self._mode = _Mode.PASSING_LINE
         return None
 
-    def _pass_line(self) -> None:
-        self._mode = _Mode.PASSING_LINE
-        self._tail = b""
-
     def _step_passing_line(self) -> Event | None:
-        """Only the end is kept, for it may announce another literal."""
-        place = self._buffer.find(b"\n")
-        size = place + 1 if place >= 0 else len(self._buffer)
-        self._passed_over += size
+        dropped, tail = self._incoming.discard_line()
+        self._passed_over += dropped
         if self._passed_over > self._limits.passed_over_bytes:
             raise self._disconnect(replies.LINE_TOO_LONG)
-        self._tail = (self._tail + bytes(self._buffer[max(0, size - 64) : size]))[-64:]
-        del self._buffer[:size]
-        if place < 0:
+        if tail is None:
             return Signal.NEED_DATA
-        self._mode = _Mode.LINE
-        self._pass_what_follows(self._tail.rstrip(b"\r\n"))
-        if self._mode is _Mode.LINE:
-            self._passed_over = 0
+        self._pass_what_follows(tail)
         return None
 
     def _check_nothing_waits(self) -> None:
-        if self._buffer:
+        if self._incoming:
             raise self._disconnect(replies.BYTES_BEFORE_SWITCH)
 
     def _disconnect(self, bye: Bye) -> ProtocolViolation:
@@ -463,7 +435,7 @@ class Machine:
     def _close(self) -> None:
         self._mode = _Mode.CLOSED
         self._assembly = self._command = None
-        self._buffer.clear()
+        self._incoming.clear()
 
     # ------------------------------------------------------------ how commands change the state
 

@@ -2,7 +2,7 @@
 """The arguments of commands about mailboxes: opening, naming, listing, watching.
 
 RFC 9051 §6.3, RFC 3501 §6.3.9 (LSUB), RFC 5258 and RFC 5819 (LIST), RFC 6154 (special use), RFC 7162 §3.2.5
-(QRESYNC), RFC 5465 (NOTIFY), RFC 8440 and RFC 9590 (more from LIST).
+(QRESYNC), RFC 5465 (NOTIFY), RFC 8440 and RFC 9590 (more from LIST). Pure.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from protocols.imap import commands as c
+from protocols.imap.arguments import ListReturn, ListSelection, MetadataOptions, Resync, StatusItem
 from protocols.imap.lexer import MAX_MODSEQ, GrammarError, Lexer
 from protocols.imap.metadata import parse_entries, parse_metadata_options
 from protocols.imap.notify import parse_event_groups
@@ -29,7 +30,7 @@ def parse_examine(tag: str, lexer: Lexer) -> c.Select:
 def _select_or_examine(tag: str, lexer: Lexer, *, read_only: bool) -> c.Select:
     mailbox = lexer.mailbox()
     condstore = False
-    resync: c.Resync | None = None
+    resync: Resync | None = None
 
     def parameter() -> None:
         nonlocal condstore, resync
@@ -47,7 +48,7 @@ def _select_or_examine(tag: str, lexer: Lexer, *, read_only: bool) -> c.Select:
     return c.Select(tag, mailbox, read_only, condstore, resync)
 
 
-def _parse_resync(lexer: Lexer) -> c.Resync:
+def _parse_resync(lexer: Lexer) -> Resync:
     """RFC 7162 §7 select-param for QRESYNC."""
     lexer.expect(b"(")
     uid_validity = lexer.nz_number()
@@ -64,7 +65,7 @@ def _parse_resync(lexer: Lexer) -> c.Resync:
     lexer.expect(b")")
     if any(part.saved or STAR in sum(part.ranges, ()) for part in (known, *(match or ())) if part):
         raise GrammarError("the numbers that the client knows must be written out")
-    return c.Resync(uid_validity, modseq, known, match)
+    return Resync(uid_validity, modseq, known, match)
 
 
 def _parse_sequence_match(lexer: Lexer) -> tuple[SequenceSet, SequenceSet]:
@@ -113,7 +114,7 @@ def parse_lsub(tag: str, lexer: Lexer) -> c.Lsub:
 def parse_list(tag: str, lexer: Lexer) -> c.List:
     """RFC 9051 §9 list."""
     extended = False
-    selection: tuple[c.ListSelection, ...] = ()
+    selection: tuple[ListSelection, ...] = ()
     if lexer.peek() == b"(":
         extended = True
         selection = lexer.list_of(lambda: _list_selection(lexer), may_be_empty=True)
@@ -126,7 +127,7 @@ def parse_list(tag: str, lexer: Lexer) -> c.List:
         patterns = lexer.list_of(lexer.list_mailbox)
     else:
         patterns = (lexer.list_mailbox(),)
-    returns = c.ListReturn()
+    returns = ListReturn()
     if lexer.take(b" "):
         extended = True
         if lexer.label() != "RETURN":
@@ -136,27 +137,27 @@ def parse_list(tag: str, lexer: Lexer) -> c.List:
     return c.List(tag, reference, patterns, frozenset(selection), returns, extended)
 
 
-def _list_selection(lexer: Lexer) -> c.ListSelection:
+def _list_selection(lexer: Lexer) -> ListSelection:
     try:
-        return c.ListSelection(lexer.label())
+        return ListSelection(lexer.label())
     except ValueError as error:
         raise GrammarError("unknown selection option") from error
 
 
-def _check_selection(selection: frozenset[c.ListSelection]) -> None:
+def _check_selection(selection: frozenset[ListSelection]) -> None:
     """RFC 5258 §3.1: RECURSIVEMATCH only with an option that selects."""
-    if c.ListSelection.RECURSIVEMATCH in selection and not selection & {
-        c.ListSelection.SUBSCRIBED,
-        c.ListSelection.SPECIAL_USE,
+    if ListSelection.RECURSIVEMATCH in selection and not selection & {
+        ListSelection.SUBSCRIBED,
+        ListSelection.SPECIAL_USE,
     }:
         raise GrammarError("RECURSIVEMATCH needs another selection option")
 
 
-def _list_return(lexer: Lexer) -> c.ListReturn:
+def _list_return(lexer: Lexer) -> ListReturn:
     words: set[str] = set()
-    status: tuple[c.StatusItem, ...] = ()
+    status: tuple[StatusItem, ...] = ()
     metadata: tuple[str, ...] = ()
-    options = c.MetadataOptions()
+    options = MetadataOptions()
 
     def option() -> None:
         nonlocal status, metadata, options
@@ -173,7 +174,7 @@ def _list_return(lexer: Lexer) -> c.ListReturn:
             raise GrammarError("unknown return option")
 
     lexer.list_of(option, may_be_empty=True)
-    return c.ListReturn(
+    return ListReturn(
         subscribed="SUBSCRIBED" in words,
         children="CHILDREN" in words,
         special_use="SPECIAL-USE" in words,
@@ -184,9 +185,9 @@ def _list_return(lexer: Lexer) -> c.ListReturn:
     )
 
 
-def _list_metadata(lexer: Lexer) -> tuple[c.MetadataOptions, tuple[str, ...]]:
+def _list_metadata(lexer: Lexer) -> tuple[MetadataOptions, tuple[str, ...]]:
     """RFC 9590 §5: entries in a list, options before them as in GETMETADATA."""
-    options = c.MetadataOptions()
+    options = MetadataOptions()
     if lexer.peek() == b"(" and lexer.line[lexer.position + 1 : lexer.position + 2].isalpha():
         options = parse_metadata_options(lexer)
         lexer.space()
@@ -199,10 +200,10 @@ def parse_status(tag: str, lexer: Lexer) -> c.Status:
     return c.Status(tag, mailbox, _status_items(lexer))
 
 
-def _status_items(lexer: Lexer) -> tuple[c.StatusItem, ...]:
-    def item() -> c.StatusItem:
+def _status_items(lexer: Lexer) -> tuple[StatusItem, ...]:
+    def item() -> StatusItem:
         try:
-            return c.StatusItem(lexer.label())
+            return StatusItem(lexer.label())
         except ValueError as error:
             raise GrammarError("unknown status item") from error
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Mailbox names: INBOX in any case, what a new name may hold, and the wildcards of LIST.
 
-RFC 9051 §5.1 (naming), §6.3.9 (wildcards), RFC 6855 §3 (UTF-8 names). Names are text with "/" between levels.
+RFC 9051 §5.1 (naming), §6.3.9 (wildcards), RFC 6855 §3 (UTF-8 names). Names are text with "/" between levels. Pure.
 """
 
 from __future__ import annotations

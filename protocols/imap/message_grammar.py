@@ -2,7 +2,7 @@
 """The arguments of commands about messages.
 
 RFC 9051 §6.4, RFC 5256 (SORT, THREAD), RFC 6851 (MOVE), RFC 7162 (CONDSTORE, QRESYNC), RFC 9394 (PARTIAL), RFC 5267
-(CANCELUPDATE).
+(CANCELUPDATE). Pure.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from mailserver.mime.sorting import SortCriterion, SortKey
 from protocols.imap import commands as c
+from protocols.imap.arguments import FlagsChange, ThreadAlgorithm
 from protocols.imap.fetch_items import FetchItem, parse_fetch_items
 from protocols.imap.lexer import MAX_MODSEQ, GrammarError, Lexer
 from protocols.imap.search_keys import (
@@ -114,7 +115,7 @@ def parse_store(tag: str, lexer: Lexer, *, uid: bool = False) -> c.Store:
         raise GrammarError("expected FLAGS")
     lexer.space()
     flags = lexer.flag_list() if lexer.peek() == b"(" else _bare_flags(lexer)
-    return c.Store(tag, uid, messages, c.FlagsChange(word), flags, bool(dot), unchanged_since)
+    return c.Store(tag, uid, messages, FlagsChange(word), flags, bool(dot), unchanged_since)
 
 
 def _bare_flags(lexer: Lexer) -> frozenset[str]:
@@ -184,12 +185,12 @@ def _sort_criterion(lexer: Lexer) -> SortCriterion:
 
 def parse_thread(tag: str, lexer: Lexer, *, uid: bool = False) -> c.Thread:
     word = lexer.label()
-    if word not in c.ThreadAlgorithm.__members__:
+    if word not in ThreadAlgorithm.__members__:
         raise GrammarError("unknown algorithm")
     lexer.space()
     charset = parse_charset(lexer)
     lexer.space()
-    return c.Thread(tag, uid, c.ThreadAlgorithm[word], parse_search_program(lexer, charset))
+    return c.Thread(tag, uid, ThreadAlgorithm[word], parse_search_program(lexer, charset))
 
 
 def parse_cancel_update(tag: str, lexer: Lexer) -> c.CancelUpdate:

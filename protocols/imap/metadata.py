@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """METADATA's words: entry names, options, and values.
 
-RFC 5464 §3.2, §4.2, §4.3 and §5.
+RFC 5464 §3.2, §4.2, §4.3 and §5. Pure.
 """
 
 from __future__ import annotations
 
 import re
 
-from protocols.imap.commands import GetMetadata, MetadataOptions, SetMetadata
+from protocols.imap.arguments import MetadataOptions
+from protocols.imap.commands import GetMetadata, SetMetadata
 from protocols.imap.lexer import GrammarError, Lexer
 
 MAX_ENTRIES = 100

@@ -3,7 +3,7 @@
 
 RFC 3501 §5.1.3, RFC 2152 (UTF-7), RFC 9051 appendix A.1. Decoding takes only the one right form of a name: what
 could have been written plainly must not be encoded, shifts must not be empty or follow one another, and the bits
-left over are zero. Two spellings of one name would be two names to a client and one to the server.
+left over are zero. Two spellings of one name would be two names to a client and one to the server. Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What NOTIFY watches: mailboxes and the events in them.
 
-RFC 5465 §3 to §6 and §8.
+RFC 5465 §3 to §6 and §8. Pure.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """How a command ends: status responses, their codes, and the table from failure to wire text.
 
 RFC 9051 §7.1, RFC 5530 (codes), and the codes of the extensions. Data responses stand in `untagged.py` and
-`fetch_data.py`. Every word that a client can read is in one of these three.
+`fetch_data.py`. Every word that a client can read is in one of these three. Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The arguments of commands about quota and rights.
 
-RFC 9208 §4.1 (QUOTA), RFC 4314 §3 (ACL).
+RFC 9208 §4.1 (QUOTA), RFC 4314 §3 (ACL). Pure.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from protocols.imap import commands as c
+from protocols.imap.arguments import RightsChange
 from protocols.imap.lexer import MAX_MODSEQ, GrammarError, Lexer
 
 # rights, with the sign of a change in front (RFC 4314 §3.1)
@@ -40,7 +41,7 @@ def parse_set_acl(tag: str, lexer: Lexer) -> c.SetAcl:
     if not match or not set(match[1]) <= _RIGHTS_LETTERS:
         # RFC 4314 §3.1: rights that are not known are an error, never passed over.
         raise GrammarError("unknown rights")
-    change = c.RightsChange(text[0]) if text[:1] in ("+", "-") else c.RightsChange.REPLACE
+    change = RightsChange(text[0]) if text[:1] in ("+", "-") else RightsChange.REPLACE
     return c.SetAcl(tag, mailbox, identifier, change, match[1])
 
 

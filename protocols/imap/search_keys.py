@@ -3,7 +3,7 @@
 
 RFC 9051 §6.4.4 and RFC 3501 §6.4.4; WITHIN (RFC 5032), MODSEQ (RFC 7162 §3.1.5), OBJECTID (RFC 8474 §6), SAVEDATE
 (RFC 8514 §4.3); return options of ESEARCH (RFC 4731), SEARCHRES (RFC 5182), CONTEXT (RFC 5267) and PARTIAL
-(RFC 9394). Keys that are the absence of another (UNSEEN, OLD) come out as `Not`.
+(RFC 9394). Keys that are the absence of another (UNSEEN, OLD) come out as `Not`. Pure.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """Sets of message numbers and UIDs, kept as ranges however many numbers they hold.
 
 RFC 9051 §4.1.1 and §9 (sequence-set), RFC 5182 (`$`), RFC 9394 §3.1 (partial-range). A `SequenceSet` is what a
-client wrote, with `*` still open; a `NumberSet` is what it means in one mailbox, and what replies are made from.
+client wrote, with `*` still open; a `NumberSet` is what it means in one mailbox, and what replies are made from. Pure.
 
 Nothing here ever counts out a range: `1:4294967295` costs as much as `1`.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The arguments of commands about the session itself: who the client is, logging in, what is switched on.
 
-RFC 9051 §6.2 and §6.3.1, RFC 2971 (ID), RFC 4959 (SASL-IR), RFC 5161 (ENABLE), RFC 4978 (COMPRESS).
+RFC 9051 §6.2 and §6.3.1, RFC 2971 (ID), RFC 4959 (SASL-IR), RFC 5161 (ENABLE), RFC 4978 (COMPRESS). Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which commands speak of message numbers, and so are refused once UIDONLY is enabled.
 
-RFC 9586 §3.1 to §3.3.
+RFC 9586 §3.1 to §3.3. Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Data responses: everything that begins with `*` and is neither a status nor FETCH.
 
-RFC 9051 §7.2 to §7.5, RFC 3501 §7.2, and the extensions that each function names. Each gives whole lines.
+RFC 9051 §7.2 to §7.5, RFC 3501 §7.2, and the extensions that each function names. Each gives whole lines. Pure.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailserver.mime.threads import ThreadNode
-from protocols.imap.commands import StatusItem
+from protocols.imap.arguments import StatusItem
 from protocols.imap.sequence import NumberSet, PartialRange, format_number_set
 from protocols.imap.wire import (
     CRLF,

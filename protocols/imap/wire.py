@@ -2,7 +2,7 @@
 """How values are written in replies: strings, names, dates, lists.
 
 RFC 9051 §4.3 and §9; RFC 6855 §3. Until a client has enabled IMAP4rev2 or UTF8=ACCEPT it gets no 8-bit octet in a
-quoted string, and mailbox names in modified UTF-7.
+quoted string, and mailbox names in modified UTF-7. Pure.
 """
 
 from __future__ import annotations

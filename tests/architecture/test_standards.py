@@ -8,7 +8,7 @@ import re
 from tests.support.sources import ROOT, all_sources
 
 CITED = re.compile(r"\bRFC (\d{3,5})\b")
-ONE_FORM = re.compile(r"\bRFC-\d|\bRFC\d|\brfc ?(?!822\b)\d{3,5}\b")
+ONE_FORM = re.compile(r"\bRFC-\d|\bRFC(?!822\b)\d|\brfc ?(?!822\b)\d{3,5}\b")
 LINE = re.compile(r"^\| (?:RFC )?(\d{3,5}) \|", re.MULTILINE)
 STATES = {"done", "partly", "not"}
 

@@ -56,7 +56,21 @@ WORDS = [
 ]  # fmt: skip
 talk = st.lists(st.sampled_from(WORDS) | st.binary(max_size=8), max_size=40).map(b"".join)
 lines = st.lists(st.sampled_from(WORDS[:-12]), max_size=12).map(lambda words: b"t " + b" ".join(words) + b"\r\n")
-conversations = talk | st.lists(lines, max_size=6).map(b"".join)
+SENTENCES = [
+    b"t LOGIN {3+}\r\nbob {1}\r\nx\r\n", b"t AUTHENTICATE PLAIN\r\nAGEAYg==\r\n", b"t AUTHENTICATE PLAIN\r\n*\r\n",
+    b"t AUTHENTICATE PLAIN AGEAYg==\r\n", b"t SELECT INBOX\r\n", b"t EXAMINE {5}\r\nINBOX (CONDSTORE)\r\n",
+    b"t IDLE\r\nDONE\r\n", b"t APPEND x {5}\r\nhello\r\n",
+    b"t APPEND x (\\Seen) {5+}\r\nhello {0+}\r\n ~{2}\r\n\r\n\r\n", b"t NOOP\r\n",
+    b"t APPEND {1}\r\nx CATENATE (TEXT {3+}\r\nabc URL {2+}\r\n/a TEXT {1}\r\n))\r\n",
+    b"t APPEND x UTF8 (~{3}\r\na\nb)\r\n", b"t UID REPLACE 7 x {3+}\r\nabc\r\n",
+    b"t FETCH 1:* (FLAGS BODY[HEADER.FIELDS ({4+}\r\nFrom)])\r\n", b"t UNSELECT\r\n",
+    b"t SEARCH CHARSET UTF-8 OR TEXT {2+}\r\n\xc3\xa4 SUBJECT {1}\r\nx\r\n", b"t STORE 1 +FLAGS (\\Deleted)\r\n",
+    b"t UNAUTHENTICATE\r\n", b"t LOGOUT\r\n", b"t STARTTLS\r\n", b"t COMPRESS DEFLATE\r\n",
+    b"t FOO {12+}\r\nt NOOP\r\nrest {1+}\r\nx\r\n", b"t APPEND x {5+}\r\nhello rubbish {4+}\r\nmore\r\n",
+    b"t UID SEARCH RETURN (SAVE) ALL\r\n", b"t ENABLE IMAP4rev2\r\n",
+]  # fmt: skip
+sensible = st.lists(st.sampled_from(SENTENCES) | st.sampled_from(SENTENCES) | st.sampled_from(WORDS), max_size=8)
+conversations = talk | st.lists(lines, max_size=6).map(b"".join) | sensible.map(b"".join) | sensible.map(b"".join)
 states = st.sampled_from([State.NOT_AUTHENTICATED, State.AUTHENTICATED, State.SELECTED])
 FAKE = st.sampled_from(list(replies.Status))
 
@@ -82,7 +96,7 @@ def play(pieces: list[bytes], state: State, answers: list[replies.Status], refus
             if not waiting:
                 return found
             machine.receive(waiting.pop(0))
-            assert len(machine._buffer) <= USER.line_bytes + max(map(len, pieces))
+            assert len(machine._incoming) <= USER.line_bytes + max(map(len, pieces))
             continue
         if isinstance(event, MessagePiece) and found and isinstance(found[-1], MessagePiece):
             found[-1] = MessagePiece(found[-1].data + event.data)

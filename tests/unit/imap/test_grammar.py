@@ -11,6 +11,16 @@ from mailserver.mime.sorting import SortCriterion, SortKey
 from mailserver.values import Flag
 from protocols.imap import commands as c
 from protocols.imap import search_keys as k
+from protocols.imap.arguments import (
+    FlagsChange,
+    ListReturn,
+    ListSelection,
+    MetadataOptions,
+    Resync,
+    RightsChange,
+    StatusItem,
+    ThreadAlgorithm,
+)
 from protocols.imap.fetch_items import Attribute, BinarySection, BinarySize, BodySection, Extent, Preview
 from protocols.imap.grammar import BARE, PARSERS, parse_command, read_head
 from protocols.imap.lexer import GrammarError, Lexer
@@ -125,12 +135,12 @@ MEANT: list[tuple[bytes, c.Command]] = [
     (b"a SELECT NIL", c.Select("a", "NIL")),
     (b"a EXAMINE {9}|Entw&APw-|", c.Select("a", "Entwü", read_only=True)),
     (b"a SELECT a (CONDSTORE)", c.Select("a", "a", condstore=True)),
-    (b"a SELECT a (QRESYNC (7 9))", c.Select("a", "a", resync=c.Resync(7, 9))),
+    (b"a SELECT a (QRESYNC (7 9))", c.Select("a", "a", resync=Resync(7, 9))),
     (
         b"a SELECT a (QRESYNC (7 9 1:3 (1 2)))",
-        c.Select("a", "a", resync=c.Resync(7, 9, SequenceSet(((1, 3),)), (one(1), one(2)))),
+        c.Select("a", "a", resync=Resync(7, 9, SequenceSet(((1, 3),)), (one(1), one(2)))),
     ),
-    (b"a SELECT a (QRESYNC (7 9 (1 2)))", c.Select("a", "a", resync=c.Resync(7, 9, None, (one(1), one(2))))),
+    (b"a SELECT a (QRESYNC (7 9 (1 2)))", c.Select("a", "a", resync=Resync(7, 9, None, (one(1), one(2))))),
     (b"a CREATE a/", c.Create("a", "a")),
     (b"a CREATE a (USE (\\sent \\Trash))", c.Create("a", "a", ("\\Sent", "\\Trash"))),
     (b"a CREATE a (USE ())", c.Create("a", "a")),
@@ -144,8 +154,8 @@ MEANT: list[tuple[bytes, c.Command]] = [
             "a",
             "",
             ("a", "b c"),
-            frozenset({c.ListSelection.SUBSCRIBED, c.ListSelection.RECURSIVEMATCH}),
-            c.ListReturn(children=True, my_rights=True, status=(c.StatusItem.MESSAGES,)),
+            frozenset({ListSelection.SUBSCRIBED, ListSelection.RECURSIVEMATCH}),
+            ListReturn(children=True, my_rights=True, status=(StatusItem.MESSAGES,)),
             extended=True,
         ),
     ),
@@ -156,26 +166,24 @@ MEANT: list[tuple[bytes, c.Command]] = [
             "a",
             "",
             ("a",),
-            returns=c.ListReturn(
-                special_use=True, metadata=("/shared/a",), metadata_options=c.MetadataOptions(depth=1)
-            ),
+            returns=ListReturn(special_use=True, metadata=("/shared/a",), metadata_options=MetadataOptions(depth=1)),
             extended=True,
         ),
     ),
     (b'a LSUB "" %/x', c.Lsub("a", "", "%/x")),
-    (b"a STATUS a (uidnext MAILBOXID)", c.Status("a", "a", (c.StatusItem.UIDNEXT, c.StatusItem.MAILBOXID))),
+    (b"a STATUS a (uidnext MAILBOXID)", c.Status("a", "a", (StatusItem.UIDNEXT, StatusItem.MAILBOXID))),
     (b'a SETQUOTA "" (STORAGE 512)', c.SetQuota("a", "", (("STORAGE", 512),))),
     (b'a SETQUOTA "" ()', c.SetQuota("a", "", ())),
-    (b"a SETACL a bob +lrs", c.SetAcl("a", "a", "bob", c.RightsChange.ADD, "lrs")),
-    (b'a SETACL a -bob ""', c.SetAcl("a", "a", "-bob", c.RightsChange.REPLACE, "")),
+    (b"a SETACL a bob +lrs", c.SetAcl("a", "a", "bob", RightsChange.ADD, "lrs")),
+    (b'a SETACL a -bob ""', c.SetAcl("a", "a", "-bob", RightsChange.REPLACE, "")),
     (b"a GETACL a", c.GetAcl("a", "a")),
     (b"a LISTRIGHTS a bob", c.ListRights("a", "a", "bob")),
     (b'a GETMETADATA "" /shared/Admin', c.GetMetadata("a", "", ("/shared/admin",))),
     (
         b"a GETMETADATA (MAXSIZE 9 DEPTH infinity) a (/shared/b /private/c)",
-        c.GetMetadata("a", "a", ("/shared/b", "/private/c"), c.MetadataOptions(9, None)),
+        c.GetMetadata("a", "a", ("/shared/b", "/private/c"), MetadataOptions(9, None)),
     ),
-    (b"a GETMETADATA a (DEPTH 1) /shared/b", c.GetMetadata("a", "a", ("/shared/b",), c.MetadataOptions(depth=1))),
+    (b"a GETMETADATA a (DEPTH 1) /shared/b", c.GetMetadata("a", "a", ("/shared/b",), MetadataOptions(depth=1))),
     (
         b'a SETMETADATA a (/private/b "x" /private/c NIL /private/d ~{2}|\x00y|)',
         c.SetMetadata("a", "a", (("/private/b", b"x"), ("/private/c", None), ("/private/d", b"\x00y"))),
@@ -235,13 +243,13 @@ MEANT: list[tuple[bytes, c.Command]] = [
     ),
     (
         b"a STORE 1 +flags.silent (\\sEEN $FORWARDED Foo \\Recent)",
-        c.Store("a", False, one(1), c.FlagsChange.ADD, frozenset({Flag.SEEN, "$Forwarded", "Foo"}), silent=True),
+        c.Store("a", False, one(1), FlagsChange.ADD, frozenset({Flag.SEEN, "$Forwarded", "Foo"}), silent=True),
     ),
     (
         b"a UID STORE 1 (UNCHANGEDSINCE 0) FLAGS ()",
-        c.Store("a", True, one(1), c.FlagsChange.REPLACE, frozenset(), False, 0),
+        c.Store("a", True, one(1), FlagsChange.REPLACE, frozenset(), False, 0),
     ),
-    (b"a STORE 1 -FLAGS \\Seen b", c.Store("a", False, one(1), c.FlagsChange.REMOVE, frozenset({Flag.SEEN, "b"}))),
+    (b"a STORE 1 -FLAGS \\Seen b", c.Store("a", False, one(1), FlagsChange.REMOVE, frozenset({Flag.SEEN, "b"}))),
     (b"a COPY 1 inbox", c.Copy("a", False, one(1), "INBOX")),
     (b"a UID MOVE 1 a", c.Move("a", True, one(1), "a")),
     (b"a SEARCH ALL", c.Search("a", False, k.And())),
@@ -304,7 +312,7 @@ MEANT: list[tuple[bytes, c.Command]] = [
         b"a SORT (REVERSE DATE SUBJECT) utf-8 ALL",
         c.Sort("a", False, (SortCriterion(SortKey.DATE, True), SortCriterion(SortKey.SUBJECT)), k.And()),
     ),
-    (b"a UID THREAD refs us-ascii ALL", c.Thread("a", True, c.ThreadAlgorithm.REFS, k.And())),
+    (b"a UID THREAD refs us-ascii ALL", c.Thread("a", True, ThreadAlgorithm.REFS, k.And())),
     (b'a CANCELUPDATE "x" "y"', c.CancelUpdate("a", ("x", "y"))),
 ]
 

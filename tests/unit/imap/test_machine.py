@@ -10,51 +10,16 @@ import pytest
 from mailserver.errors import ProtocolViolation
 from protocols.imap import commands as c
 from protocols.imap import replies
-from protocols.imap.append import Offer
 from protocols.imap.events import (
-    CommandReceived,
-    Event,
     IdleEnded,
     LiteralAnnounced,
-    MessageEnded,
-    MessageOffered,
-    MessagePiece,
     SaslResponse,
     Signal,
 )
 from protocols.imap.grammar import BARE, PARSERS
 from protocols.imap.limits import STRANGER, USER
 from protocols.imap.machine import ALLOWED, Machine, State
-
-
-def machine(state: State = State.SELECTED, **options: bool) -> Machine:
-    made = Machine(**options)
-    made.state = state
-    return made
-
-
-def next_command(talk: Machine) -> c.Command:
-    event = talk.next_event()
-    assert isinstance(event, CommandReceived), event
-    return event.command
-
-
-def finish(talk: Machine, status: replies.Status = replies.Status.OK) -> bytes:
-    """End the command that is waiting."""
-    assert talk._command
-    return talk.send(replies.Completion(talk._command.tag, status, "done"))
-
-
-def violation(talk: Machine) -> ProtocolViolation:
-    with pytest.raises(ProtocolViolation) as caught:
-        skip_to_the_end(talk)
-    return caught.value
-
-
-def skip_to_the_end(talk: Machine) -> None:
-    while talk.next_event() is not Signal.NEED_DATA:
-        pass
-
+from tests.unit.imap.talking import finish, machine, next_command, violation
 
 # ---------------------------------------------------------------- states
 
@@ -188,7 +153,7 @@ def test_an_endless_line_is_refused_and_costs_no_memory(state: State) -> None:
     assert violation(talk).reply.startswith(b"tag BAD [TOOBIG] ")
     talk.receive(b"x" * 10_000)
     assert talk.next_event() is Signal.NEED_DATA
-    assert len(talk._buffer) == 0
+    assert len(talk._incoming) == 0
     talk.receive(b"x\r\nb NOOP\r\n")
     assert next_command(talk) == c.Noop("b")
 
@@ -284,129 +249,6 @@ def test_the_literals_of_a_command_are_bounded(line: bytes) -> None:
     talk.receive(line)
     assert violation(talk).reply.startswith(b"a BAD [TOOBIG] ")
     assert talk._assembly is None
-
-
-# ---------------------------------------------------------------- messages
-
-
-def events(talk: Machine) -> list[Event]:
-    """All of them, giving leave for every literal; pieces of one message joined."""
-    found: list[Event] = []
-    while True:
-        event = talk.next_event()
-        if event in (Signal.NEED_DATA, Signal.PAUSED):
-            return found
-        if isinstance(event, MessageOffered | LiteralAnnounced):
-            talk.send(replies.Proceed())
-        if isinstance(event, MessagePiece) and found and isinstance(found[-1], MessagePiece):
-            found[-1] = MessagePiece(found[-1].data + event.data)
-        else:
-            found.append(event)
-
-
-def test_a_message_streams_through() -> None:
-    talk = machine()
-    talk.receive(b'a APPEND {3}\r\nx y (\\Seen) "01-Feb-2024 00:00:00 +0000" {1000000}\r\n')
-    offered = events(talk)[-1]
-    assert isinstance(offered, MessageOffered)
-    assert (offered.offer.mailbox, offered.offer.size, offered.synchronising) == ("x y", 1_000_000, True)
-    assert offered.offer.message.flags == {"\\Seen"}
-    for _ in range(1000):
-        talk.receive(b"m" * 1000)
-        piece = talk.next_event()
-        assert isinstance(piece, MessagePiece)
-        assert len(piece.data) == 1000
-        assert not talk._buffer
-    assert isinstance(talk.next_event(), MessageEnded)
-    talk.receive(b"\r\n")
-    command = next_command(talk)
-    assert isinstance(command, c.Append)
-    assert command.messages[0].parts == (c.TextPart(1_000_000),)
-
-
-def test_multiappend() -> None:
-    talk = machine()
-    talk.receive(b"a APPEND x {2+}\r\nab (\\Draft) {0+}\r\n ~{3+}\r\n\0de\r\n")
-    found = events(talk)
-    assert [event.offer.index for event in found if isinstance(event, MessageOffered)] == [0, 1, 2]
-    assert [event.data for event in found if isinstance(event, MessagePiece)] == [b"ab", b"\0de"]
-    command = found[-1]
-    assert isinstance(command, CommandReceived)
-    assert command.command == c.Append(
-        "a",
-        "x",
-        (
-            c.NewMessage(parts=(c.TextPart(2),)),
-            c.NewMessage(frozenset({"\\Draft"}), parts=(c.TextPart(0),)),
-            c.NewMessage(parts=(c.TextPart(3),), binary=True),
-        ),
-    )
-
-
-def test_catenate() -> None:
-    talk = machine()
-    talk.receive(b'a APPEND x CATENATE (URL "/a;UID=1" TEXT {2+}\r\nab URL {3+}\r\nurl text {1+}\r\nc)\r\n')
-    found = events(talk)
-    assert [event.data for event in found if isinstance(event, MessagePiece)] == [b"ab", b"c"]
-    parts = (c.UrlPart("/a;UID=1"), c.TextPart(2), c.UrlPart("url"), c.TextPart(1))
-    assert found[-1] == CommandReceived(c.Append("a", "x", (c.NewMessage(parts=parts, catenated=True),)))
-
-
-def test_utf8_append_and_replace() -> None:
-    talk = machine()
-    talk.receive(b"a UID REPLACE 7 x UTF8 (~{2+}\r\nab)\r\n")
-    found = events(talk)
-    message = c.NewMessage(parts=(c.TextPart(2),), utf8=True, binary=True)
-    assert found[-1] == CommandReceived(c.Replace("a", True, 7, "x", message))
-    offered = found[0]
-    assert isinstance(offered, MessageOffered)
-    assert (offered.offer.replaces, offered.offer.uid) == (7, True)
-
-
-def test_replace_takes_one_message() -> None:
-    talk = machine()
-    talk.receive(b"a REPLACE 7 x {2+}\r\nab {2+}\r\ncd\r\nb NOOP\r\n")
-    with pytest.raises(ProtocolViolation, match="Unexpected"):
-        events(talk)
-    assert next_command(talk) == c.Noop("b")
-
-
-@pytest.mark.parametrize("mark", [b"{5}", b"{5+}"])
-def test_an_offer_can_be_refused(mark: bytes) -> None:
-    """A waiting client keeps its message; from the other it is passed over."""
-    talk = machine()
-    talk.receive(b"a APPEND x " + mark + b"\r\n")
-    assert isinstance(talk.next_event(), MessageOffered)
-    refusal = replies.Completion("a", replies.Status.NO, "no such mailbox", b"TRYCREATE")
-    assert talk.send(refusal) == b"a NO [TRYCREATE] no such mailbox\r\n"
-    if b"+" in mark:
-        talk.receive(b"hello {3+}\r\nabc\r\n")
-    talk.receive(b"b NOOP\r\n")
-    assert next_command(talk) == c.Noop("b")
-
-
-def test_too_much_that_was_refused_ends_the_connection() -> None:
-    talk = machine()
-    talk.receive(b"a APPEND x {%d+}\r\n" % (USER.passed_over_bytes + 1))
-    assert isinstance(talk.next_event(), MessageOffered)
-    with pytest.raises(ProtocolViolation) as caught:
-        talk.send(replies.Completion("a", replies.Status.NO, "too big", b"TOOBIG"))
-    assert not caught.value.may_continue
-
-
-def test_rubbish_after_a_message_ends_the_append() -> None:
-    talk = machine()
-    talk.receive(b"a APPEND x {2+}\r\nabrubbish\r\nb NOOP\r\n")
-    with pytest.raises(ProtocolViolation):
-        events(talk)
-    assert next_command(talk) == c.Noop("b")
-
-
-def test_an_offer_says_all_that_is_known() -> None:
-    talk = machine()
-    talk.receive(b"a APPEND inbox {7}\r\n")
-    offered = talk.next_event()
-    assert offered == MessageOffered(Offer("a", "INBOX", c.NewMessage(), 7, 0), synchronising=True)
 
 
 # ---------------------------------------------------------------- AUTHENTICATE and IDLE

@@ -11,6 +11,7 @@ from mailserver.errors import Kind, MailError
 from mailserver.mime.threads import ThreadMessage, ThreadNode
 from protocols.imap import commands as c
 from protocols.imap import replies, untagged
+from protocols.imap.arguments import StatusItem
 from protocols.imap.sequence import NumberSet, PartialRange
 from protocols.imap.wire import format_astring, format_date_time, format_flags, format_mailbox, format_string
 
@@ -143,7 +144,7 @@ NAMES = untagged.NamespaceEntry
         ),
         (
             untagged.status(
-                "a", {c.StatusItem.MESSAGES: 3, c.StatusItem.MAILBOXID: "M", c.StatusItem.APPENDLIMIT: None}, utf8=False
+                "a", {StatusItem.MESSAGES: 3, StatusItem.MAILBOXID: "M", StatusItem.APPENDLIMIT: None}, utf8=False
             ),
             b'STATUS "a" (MESSAGES 3 MAILBOXID (M) APPENDLIMIT NIL)',
         ),
