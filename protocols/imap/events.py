@@ -65,7 +65,10 @@ class SaslResponse:
 
 @dataclass(frozen=True, slots=True)
 class IdleEnded:
-    """DONE (RFC 9051 §6.3.13); answer with the Completion of the IDLE."""
+    """DONE (RFC 9051 §6.3.13); answer with the Completion of the IDLE.
+
+    A line that is not DONE ends it as well, by a ProtocolViolation that carries the tagged BAD.
+    """
 
 
 Event = (

@@ -156,7 +156,9 @@ class Machine:
             assert isinstance(self._command, c.Authenticate | c.Idle), "nothing to continue"
             self._mode = _Mode.SASL if isinstance(self._command, c.Authenticate) else _Mode.IDLE
         elif isinstance(reply, Bye):
-            self._close()
+            # LOGOUT says good-bye before its OK (RFC 9051 §6.1.3); any other is the last word.
+            if not isinstance(self._command, c.Logout):
+                self._close()
         else:
             self._complete(reply)
         return replies.format_reply(reply)

@@ -198,8 +198,9 @@ class View:
     def updates(self, *, may_expunge: bool) -> list[Update]:
         """What the client is told now; it counts as told from here on.
 
-        `may_expunge` is False during FETCH, STORE, SEARCH, SORT, THREAD, COPY and MOVE by number, when a changed number
-        would be misread (RFC 9051 §7.5.1); the expunges then wait for the next command that allows them.
+        `may_expunge` is False at the end of FETCH, STORE and SEARCH (so also SORT and THREAD) by message number, when
+        a changed number would be misread, and outside any command but IDLE (RFC 9051 §5.5, §7.5.1); their UID forms
+        and all others allow it. What is held back waits for the next that does.
         """
         told: list[Update] = []
         if may_expunge and self._gone:

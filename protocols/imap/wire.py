@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from protocols.imap.lexer import MONTHS
 from protocols.imap.mailbox_names import format_mailbox_name
@@ -79,6 +80,12 @@ def format_list(items: Iterable[bytes]) -> bytes:
 
 def format_flags(flags: Iterable[str]) -> bytes:
     """System flags first, then keywords, so that the same flags always look the same."""
+    return _format_flag_set(frozenset(flags))
+
+
+@lru_cache(maxsize=1000)
+def _format_flag_set(flags: frozenset[str]) -> bytes:
+    """The same few sets come again and again; frozenset() of a frozenset costs nothing."""
     return format_list(flag.encode("ascii") for flag in sorted(flags, key=_flag_order))
 
 

@@ -83,6 +83,15 @@ def test_after_unauthenticate_nothing_is_enabled() -> None:
     assert (talk.utf8, talk.uid_only) == (False, False)
 
 
+def test_logout_says_good_bye_before_its_ok() -> None:
+    talk = machine()
+    talk.receive(b"a LOGOUT\r\n")
+    next_command(talk)
+    assert talk.send(replies.LOGOUT) == b"* BYE Pillarbox IMAP4 server signing off\r\n"
+    assert finish(talk) == b"a OK done\r\n"
+    assert talk.next_event() is Signal.CLOSED
+
+
 def test_after_logout_nothing_is_read() -> None:
     talk = machine()
     talk.receive(b"a LOGOUT\r\nb NOOP\r\n")

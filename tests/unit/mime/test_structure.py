@@ -7,10 +7,12 @@ import email
 import email.message
 import email.policy
 import json
+import mmap
 import random
 import time
 from collections.abc import Iterator
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 
@@ -139,6 +141,13 @@ def test_what_is_stored_is_read_back() -> None:
     assert "\\u0000" not in stored
     assert Part.from_json(json.loads(stored), root.envelope) == root
     assert len(stored) < 400
+
+
+def test_a_message_in_a_file_is_read_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "message"
+    path.write_bytes(NESTED)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert parse_structure(mapped) == parse_structure(NESTED)
 
 
 # ---------------------------------------------------------------- limits
