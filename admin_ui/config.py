@@ -37,6 +37,8 @@ KIND_LABELS: dict[ServiceKind, str] = {
     ServiceKind.SMTPS: "SMTPS: the same as submission, encrypted from the first byte",
     ServiceKind.POP3: "POP3: mail programs collect mail",
     ServiceKind.POP3S: "POP3S: the same, encrypted from the first byte",
+    ServiceKind.IMAP4: "IMAP4: mail programs and telephones work with folders on the server",
+    ServiceKind.IMAPS: "IMAPS: the same, encrypted from the first byte",
 }
 PLACES = {"access_rules": "Access rules", "bindings": "Where it listens"}
 """What the parts of a service that are lists are called on screen."""

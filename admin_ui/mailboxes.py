@@ -44,7 +44,7 @@ class MailboxAdmin(ModelAdmin[Mailbox]):
 
     @admin.display(description="User", ordering="user__address")
     def user_address(self, mailbox: Mailbox) -> str:
-        return mailbox.user.address
+        return mailbox.user.address if mailbox.user else "Public"
 
     @admin.display(description="Folder", ordering="name")
     def folder(self, mailbox: Mailbox) -> str:

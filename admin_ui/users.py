@@ -34,6 +34,7 @@ from mailserver.values import Protocol
 PROTOCOL_LABELS: dict[str, str] = {
     Protocol.SMTP.value: "Send mail (SMTP)",
     Protocol.POP3.value: "Collect mail (POP3)",
+    Protocol.IMAP4.value: "Read mail on the server (IMAP4)",
     Protocol.WEB.value: "Log in to this console (administrators only)",
 }
 """The protocols that exist so far; what a user is allowed of the others is kept as it stands."""
@@ -127,6 +128,7 @@ class UserAdmin(ServiceAdmin[User]):
                 "Permissions",
                 {"fields": ("allowed_protocols", "may_send_out", "max_outgoing_bytes", "keep_recoverable")},
             ),
+            ("Quota", {"fields": ("quota_megabytes",)}),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:

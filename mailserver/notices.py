@@ -41,6 +41,14 @@ def mailbox_topic(mailbox: int) -> str:
     return f"mailbox:{mailbox}"
 
 
+def folders_topic(user: int) -> str:
+    """A user's folders, subscriptions, annotations, or what others may do with them have changed.
+
+    The user PUBLIC stands for the public folders.
+    """
+    return f"folders:{user}"
+
+
 def process_topic(process: int) -> str:
     """A command waits for this process."""
     return f"process:{process}"

@@ -19,6 +19,9 @@ ContentId = NewType("ContentId", int)
 Uid = NewType("Uid", int)
 ModSeq = NewType("ModSeq", int)
 
+PUBLIC = UserId(0)
+"""Whose the public folders are: nobody's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:

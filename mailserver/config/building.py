@@ -14,11 +14,11 @@ from mailserver.config.catalog import HOSTNAME, SERVICE_TEMPLATES, ServiceKind
 from mailserver.config.certificates import read_tls
 from mailserver.config.listening import parse_options
 from mailserver.config.revision import current_revision
-from mailserver.config.snapshot import AccessRule, Binding, Directory, Service, Snapshot
+from mailserver.config.snapshot import AccessRule, Binding, Directory, HiddenCapabilities, Service, Snapshot
 from mailserver.config.stored import read_settings
 from mailserver.errors import InvalidInput, MailError
 from mailserver.users.services import directory_users
-from mailserver.values import Protocol
+from mailserver.values import Protocol, UserId
 
 TRIES = 3
 """A change during the build makes another one worth while; in a storm of changes the watcher follows up."""
@@ -53,6 +53,7 @@ def _build(revision: int) -> Snapshot:
             directory=Directory(list_domains(), directory_users()),
             pools=dict(models.BandwidthPool.objects.values_list("number", "bytes_per_second")),
             tls=read_tls(),
+            hidden_capabilities=tuple(_read_hidden()),
             hostname=settings.get(HOSTNAME.name) or machine_name(),
         )
     except (InvalidInput, MailError, ValueError) as error:
@@ -99,6 +100,12 @@ def _read_options(row: models.Service, kind: ServiceKind) -> dict[str, object]:
         return parse_options(kind, row.options)
     except InvalidInput as error:
         raise SnapshotProblem(f"the service {row.name}: {error}") from error
+
+
+def _read_hidden() -> Iterable[HiddenCapabilities]:
+    for row in models.CapabilityHiding.objects.order_by("id"):
+        user = None if row.user_id is None else UserId(row.user_id)
+        yield HiddenCapabilities(frozenset(row.capabilities.upper().split()), user, row.client)
 
 
 def _encode_bandwidth(row: models.Service) -> int:

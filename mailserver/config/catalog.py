@@ -128,6 +128,13 @@ MIN_PASSWORD_LENGTH: Setting[int] = Setting(
     minimum=5,
     maximum=128,
 )
+PREPARE_SEARCH: Setting[bool] = Setting(
+    "search.prepare",
+    True,
+    "Prepare messages for text search",
+    "A search in the text of many messages is then quick the first time too. Needs about half the messages' own"
+    " space on disk. Off: messages are read, and prepared, when somebody first searches in their folder.",
+)
 JOURNEY_KEEP_DAYS: Setting[int] = Setting(
     "journey.keep_days",
     30,
@@ -191,6 +198,7 @@ GENERAL: tuple[Setting[Any], ...] = (
     MAX_HOPS,
     MIN_PASSWORD_LENGTH,
     WELCOME_TEXT,
+    PREPARE_SEARCH,
     JOURNEY_KEEP_DAYS,
     LOG_MAX_KILOBYTES,
     LISTEN_ADDRESS,
@@ -322,6 +330,54 @@ LOGIN_DELAY: Setting[int] = Setting(
     maximum=86400,
 )
 
+FAKE_PARENTS: Setting[bool] = Setting(
+    "fake_parents",
+    True,
+    "Fake access to inaccessible mailboxes",
+    "The folders above a shared one, such as #users, can be selected and are empty. Old programs fail otherwise.",
+    Effect.NEXT_SESSION,
+)
+KEEP_META_ON_COPY: Setting[bool] = Setting(
+    "keep_meta_on_copy",
+    True,
+    "Keep internal date and message flags when messages are copied",
+    "As the standard asks. Off: a copy gets the present time and no flags.",
+    Effect.NEXT_SESSION,
+)
+OFFER_IDLE: Setting[bool] = Setting(
+    "offer_idle",
+    True,
+    "Support the IMAP 'IDLE' command",
+    "Mail programs hear of new mail at once. Switch it off only for a program that fails with it.",
+    Effect.NEXT_SESSION,
+)
+MAX_LOGINS_PER_USER: Setting[int] = Setting(
+    "max_logins_per_user",
+    20,
+    "Concurrent logins for a user",
+    "Enough for four devices. Some programs open a connection for each folder; more of them are refused. 0: no limit.",
+    Effect.NEXT_SESSION,
+    minimum=0,
+    maximum=10_000,
+)
+MAX_LOGINS_PER_ADDRESS: Setting[int] = Setting(
+    "max_logins_per_address",
+    0,
+    "Concurrent logins from an IP address",
+    "Never applied to this machine itself. 0: no limit.",
+    Effect.NEXT_SESSION,
+    minimum=0,
+    maximum=10_000,
+)
+MAX_APPEND_BYTES: Setting[int] = Setting(
+    "max_append_bytes",
+    104_857_600,
+    "Maximum size of a message that is filed (bytes)",
+    "Larger messages are refused; announced to mail programs (APPENDLIMIT). 0: no limit.",
+    Effect.NEXT_SESSION,
+    minimum=0,
+)
+
 SMTP_OPTIONS: tuple[Setting[Any], ...] = (
     AUTHENTICATION,
     LOCAL_WITHOUT_LOGIN,
@@ -344,6 +400,16 @@ POP3_OPTIONS: tuple[Setting[Any], ...] = (
     STRIP_BLANK_END,
     LOGIN_DELAY,
 )
+IMAP4_OPTIONS: tuple[Setting[Any], ...] = (
+    MAX_FAILED_LOGINS,
+    MAX_LOGINS_PER_USER,
+    MAX_LOGINS_PER_ADDRESS,
+    OFFER_IDLE,
+    KEEP_META_ON_COPY,
+    FAKE_PARENTS,
+    OFFER_CRAM_MD5,
+    MAX_APPEND_BYTES,
+)
 
 
 class ServiceKind(enum.StrEnum):
@@ -354,6 +420,8 @@ class ServiceKind(enum.StrEnum):
     SMTPS = "smtps"
     POP3 = "pop3"
     POP3S = "pop3s"
+    IMAP4 = "imap4"
+    IMAPS = "imaps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +447,8 @@ SERVICE_TEMPLATES: dict[ServiceKind, ServiceTemplate] = {
         ServiceTemplate(ServiceKind.SMTPS, "SMTPS", "smtp", 465, "ssl", SMTP_OPTIONS, _SUBMIT),
         ServiceTemplate(ServiceKind.POP3, "POP3", "pop3", 110, "none", POP3_OPTIONS, idle_timeout_seconds=600),
         ServiceTemplate(ServiceKind.POP3S, "POP3S", "pop3", 995, "ssl", POP3_OPTIONS, idle_timeout_seconds=600),
+        ServiceTemplate(ServiceKind.IMAP4, "IMAP4", "imap4", 143, "none", IMAP4_OPTIONS, idle_timeout_seconds=1800),
+        ServiceTemplate(ServiceKind.IMAPS, "IMAPS", "imap4", 993, "ssl", IMAP4_OPTIONS, idle_timeout_seconds=1800),
     )
 }
 

@@ -6,7 +6,7 @@ Changed only through `services.py`, which raises the revision in the same transa
 
 from __future__ import annotations
 
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
 from mailserver.config.catalog import ServiceKind
@@ -85,7 +85,7 @@ class Service(models.Model):
         default=300,
         validators=[MinValueValidator(10), MaxValueValidator(86400)],
         help_text="A client that says nothing for so long is disconnected. The standards ask for 300 or more for "
-        "SMTP, 600 or more for POP3.",
+        "SMTP, 600 or more for POP3, 1800 or more for IMAP4.",
     )
     log_sessions = models.BooleanField(
         "log every session", default=False, help_text="Writes each command and reply to a log file, passwords blanked."
@@ -165,6 +165,37 @@ class BandwidthPool(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"Pool {self.number}"
+
+
+class CapabilityHiding(models.Model):
+    """Capabilities that IMAP4 does not announce to a user, or to a mail program that trips over them."""
+
+    user = models.ForeignKey(
+        "users.User", on_delete=models.CASCADE, null=True, blank=True, help_text="Empty: everybody."
+    )
+    client = models.CharField(
+        "mail program",
+        max_length=100,
+        blank=True,
+        help_text="Part of the name and version that the program gives itself, such as Outlook 16. Empty: any.",
+    )
+    capabilities = models.CharField(
+        "not announced",
+        max_length=500,
+        validators=[
+            RegexValidator(r"^[!-~]+( +[!-~]+)*\Z", "Write the words of the CAPABILITY line with blanks in between.")
+        ],
+        help_text="Words of the CAPABILITY line, such as CONDSTORE QRESYNC.",
+    )
+    comment = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("id",)
+        verbose_name = "hidden capability"
+        verbose_name_plural = "hidden capabilities"
+
+    def __str__(self) -> str:
+        return f"{self.capabilities} hidden from {self.client or 'every program'}"
 
 
 class Certificate(models.Model):

@@ -78,6 +78,7 @@ class User:
     protocols: frozenset[Protocol] = frozenset(Protocol)
     max_outgoing_bytes: int = 0
     may_send_out: bool = True
+    quota_bytes: int = 0
 
 
 class Directory:
@@ -117,6 +118,23 @@ class TlsMaterial:
 
 
 @dataclass(frozen=True, slots=True)
+class HiddenCapabilities:
+    """Capabilities that some IMAP4 clients are better not told of.
+
+    `user` None means everybody; `client` is part of what the client says of itself (`name version`, RFC 2971), and
+    empty for any client, also one that says nothing.
+    """
+
+    words: frozenset[str]
+    user: UserId | None = None
+    client: str = ""
+
+    def concerns(self, user: UserId | None, client: str) -> bool:
+        """`user` None is one who has not logged in."""
+        return self.user in (None, user) and self.client.lower() in client.lower()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The picture. `revision` says from which state of the database it was built."""
 
@@ -127,6 +145,7 @@ class Snapshot:
     directory: Directory = field(default_factory=lambda: Directory((), ()))
     pools: Mapping[int, int] = field(default_factory=dict)
     tls: TlsMaterial | None = None
+    hidden_capabilities: tuple[HiddenCapabilities, ...] = ()
     hostname: str = "localhost"
     """The setting, or the machine's full name: what greetings and Received lines say."""
 
@@ -137,6 +156,11 @@ class Snapshot:
 
     def service(self, service_id: int) -> Service | None:
         return next((service for service in self.services if service.id == service_id), None)
+
+    def hidden_from(self, user: UserId | None, client: str) -> frozenset[str]:
+        """Capabilities to leave out for this user and a client that calls itself so (`name version`)."""
+        concerned = (hidden.words for hidden in self.hidden_capabilities if hidden.concerns(user, client))
+        return frozenset().union(*concerned)
 
     @property
     def main_administrator(self) -> User | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mailserver.mime.casemap import casemap
+from mailserver.mime.casemap import casemap as casemap
 from mailserver.mime.threads import base_subject
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The text of a message that SEARCH looks into: header fields and displayable text, decoded.
 
-RFC 9051 §6.4.4 (TEXT, BODY). Pure; never raises, whatever the bytes. Text parts are decoded from their transfer encoding
-and charset, and of HTML only what a reader sees counts; attachments other than text have their header fields only.
-An enclosed message is a part of the body with its header.
+RFC 9051 §6.4.4 (TEXT, BODY). Pure; never raises, whatever the bytes. Text parts are decoded from their transfer
+encoding and charset, and of HTML only what a reader sees counts; attachments other than text have their header fields
+only. An enclosed message is a part of the body with its header.
 """
 
 from __future__ import annotations

@@ -17,10 +17,13 @@ from django.db import InterfaceError, OperationalError, connection
 
 from mailserver.database import translate
 from mailserver.errors import Kind, MailError
-from mailserver.store import mailboxes
+from mailserver.mime.envelope import MessageEnvelope
+from mailserver.store import folder_rows, mailboxes
 from mailserver.store.batch import in_chunks, parse_flags
 from mailserver.store.blobs import BlobStore
+from mailserver.store.derived import Derived
 from mailserver.store.disk import storage_error
+from mailserver.store.folder_data import AccessEntry, Granted, Usage
 from mailserver.store.interface import (
     Changes,
     Entry,
@@ -32,10 +35,13 @@ from mailserver.store.interface import (
     UnitResult,
 )
 from mailserver.store.maildrop import MaildropLocks
+from mailserver.store.message_data import StoredStructure
 from mailserver.store.models import Content, Expunged
 from mailserver.store.models import Entry as EntryRow
 from mailserver.store.models import Mailbox as MailboxRow
 from mailserver.store.spool import SpoolWriter
+from mailserver.store.textindex import open_text_index
+from mailserver.store.textsearch import TextSearch
 from mailserver.store.writer import GroupWriter
 from mailserver.values import ContentId, MailboxId, ModSeq, SpecialUse, Uid, UserId
 
@@ -64,6 +70,8 @@ class DatabaseStore:
         self._spool = spool
         self._writer = GroupWriter(blobs)
         self._locks = MaildropLocks(process)
+        self._derived = Derived(self._load)
+        self._texts = TextSearch(self._load, open_text_index())
 
     # ------------------------------------------------------------ writing
 
@@ -75,6 +83,8 @@ class DatabaseStore:
 
     def close(self) -> None:
         self._writer.close()
+        self._derived.close()
+        self._texts.close()
 
     # ------------------------------------------------------------ mailboxes
 
@@ -101,10 +111,6 @@ class DatabaseStore:
     def delete_mailbox(self, mailbox: MailboxId) -> None:
         with _translated():
             mailboxes.delete_mailbox(mailbox)
-
-    def set_subscribed(self, mailbox: MailboxId, subscribed: bool) -> None:
-        with _translated():
-            mailboxes.set_subscribed(mailbox, subscribed)
 
     # ------------------------------------------------------------ reading
 
@@ -135,10 +141,14 @@ class DatabaseStore:
         return Changes(changed, vanished, ModSeq(modseq))
 
     def read_contents(self, contents: Sequence[ContentId]) -> list[StoredContent]:
-        rows = Content.objects.values_list(*CONTENT_COLUMNS)
         with _translated():
-            found = {row[0]: row for chunk in in_chunks(contents) for row in rows.filter(id__in=chunk)}
-            return [self._content(found[content]) for content in contents if content in found]
+            return self._load(contents)
+
+    def _load(self, contents: Sequence[ContentId]) -> list[StoredContent]:
+        """As `read_contents`, for the parts of this store."""
+        rows = Content.objects.values_list(*CONTENT_COLUMNS)
+        found = {row[0]: row for chunk in in_chunks(contents) for row in rows.filter(id__in=chunk)}
+        return [self._content(found[content]) for content in contents if content in found]
 
     def read_fields(self, contents: Sequence[ContentId]) -> dict[ContentId, Mapping[str, str]]:
         rows = Content.objects.values_list("id", "fields")
@@ -160,11 +170,65 @@ class DatabaseStore:
             fields=fields,
         )
 
+    # ------------------------------------------------------------ what is made of messages
+
+    def read_envelopes(self, contents: Sequence[ContentId]) -> dict[ContentId, MessageEnvelope]:
+        with _translated():
+            return self._derived.read_envelopes(contents)
+
+    def read_structures(self, contents: Sequence[ContentId]) -> dict[ContentId, StoredStructure]:
+        with _translated():
+            return self._derived.read_structures(contents)
+
+    def read_previews(self, contents: Sequence[ContentId]) -> dict[ContentId, str]:
+        with _translated():
+            return self._derived.read_previews(contents)
+
+    def search_text(self, contents: Sequence[ContentId], text: str, *, body_only: bool) -> set[ContentId]:
+        with _translated():
+            return self._texts.search(contents, text, body_only=body_only)
+
+    # ------------------------------------------------------------ what is known of folders
+
+    def list_subscriptions(self, user: UserId) -> frozenset[str]:
+        with _translated():
+            return folder_rows.list_subscriptions(user)
+
+    def set_subscribed(self, user: UserId, name: str, subscribed: bool) -> None:
+        with _translated():
+            folder_rows.set_subscribed(user, name, subscribed)
+
+    def get_usage(self, user: UserId) -> Usage:
+        with _translated():
+            return folder_rows.get_usage(user)
+
+    def list_access(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, tuple[AccessEntry, ...]]:
+        with _translated():
+            return folder_rows.list_access(mailboxes)
+
+    def set_access(self, mailbox: MailboxId, entries: Sequence[AccessEntry]) -> None:
+        with _translated():
+            folder_rows.set_access(mailbox, entries)
+
+    def list_granted(self, user: UserId) -> list[Granted]:
+        with _translated():
+            return folder_rows.list_granted(user)
+
+    def read_annotations(
+        self, user: UserId, mailboxes: Sequence[MailboxId | None]
+    ) -> dict[MailboxId | None, dict[str, bytes]]:
+        with _translated():
+            return folder_rows.read_annotations(user, mailboxes)
+
+    def set_annotations(self, user: UserId, mailbox: MailboxId | None, values: Mapping[str, bytes | None]) -> None:
+        with _translated():
+            folder_rows.set_annotations(user, mailbox, values)
+
     # ------------------------------------------------------------ locks
 
-    def lock_maildrop(self, user: UserId, session: int, *, exclusive: bool) -> LockToken:
+    def lock_maildrop(self, user: UserId, session: int, *, exclusive: bool, limit: int = 0) -> LockToken:
         with _translated():
-            return self._locks.lock(user, session, exclusive=exclusive)
+            return self._locks.lock(user, session, exclusive=exclusive, limit=limit)
 
     def unlock_maildrop(self, token: LockToken) -> None:
         self._locks.unlock(token)

@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Protocol
 
 from mailserver.journey.records import JourneyRecord, JourneyStepRecord
+from mailserver.store.folder_data import FolderData
+from mailserver.store.message_data import MessageData
 from mailserver.store.spool import SpoolWriter
+from mailserver.store.values import Mailbox as Mailbox
 from mailserver.values import Body, ContentId, Envelope, MailboxId, ModSeq, SpecialUse, Uid, UserId
 
 # ---------------------------------------------------------------- what is written
@@ -165,20 +168,6 @@ class UnitResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Mailbox:
-    """A mailbox and its counters."""
-
-    id: MailboxId
-    user: UserId
-    name: str
-    special_use: SpecialUse | None
-    subscribed: bool
-    uid_validity: int
-    uid_next: Uid
-    modseq: ModSeq
-
-
-@dataclass(frozen=True, slots=True)
 class MailboxCounts:
     """Held entries are not counted."""
 
@@ -248,7 +237,7 @@ class LockToken:
     user: UserId
 
 
-class MailStore(Protocol):
+class MailStore(FolderData, MessageData, Protocol):
     """Failures are MailError: NOT_FOUND, EXISTS, FORBIDDEN, IN_USE, STORAGE_FULL, UNAVAILABLE, INTERNAL."""
 
     def open_spool(self) -> SpoolWriter:
@@ -264,7 +253,10 @@ class MailStore(Protocol):
         ...
 
     def list_mailboxes(self, user: UserId) -> list[Mailbox]:
-        """All of a user's mailboxes, Inbox first, then by name; none for a user that is gone."""
+        """All of a user's mailboxes, Inbox first, then by name; none for a user that is gone.
+
+        Here and below, the user PUBLIC has the public folders.
+        """
         ...
 
     def get_mailbox(self, user: UserId, name: str) -> Mailbox:
@@ -290,10 +282,6 @@ class MailStore(Protocol):
         """With its entries; raises NOT_FOUND, and FORBIDDEN for the Inbox."""
         ...
 
-    def set_subscribed(self, mailbox: MailboxId, subscribed: bool) -> None:
-        """Raises NOT_FOUND."""
-        ...
-
     def count(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, MailboxCounts]:
         """Counts of several mailboxes in one query; those that are gone are missing."""
         ...
@@ -314,10 +302,11 @@ class MailStore(Protocol):
         """The stored header fields, without bodies."""
         ...
 
-    def lock_maildrop(self, user: UserId, session: int, *, exclusive: bool) -> LockToken:
+    def lock_maildrop(self, user: UserId, session: int, *, exclusive: bool, limit: int = 0) -> LockToken:
         """POP3 takes the lock alone, IMAP4 together; raises IN_USE, and NOT_FOUND for a user that is gone.
 
-        Locks of dead processes do not count.
+        With a `limit`, raises LIMIT_REACHED when so many hold it already, in all processes together. Locks of dead
+        processes do not count.
         """
         ...
 

@@ -22,17 +22,19 @@ from mailserver.store.batch import Prepared, write_batch
 from mailserver.store.interface import Copying, Unit
 from mailserver.store.models import Entry, FormerName, Mailbox
 from mailserver.store.names import INBOX, is_below, normal_name, renamed, show_order
-from mailserver.values import MailboxId, ModSeq, SpecialUse, Uid, UserId
+from mailserver.values import PUBLIC, MailboxId, ModSeq, SpecialUse, Uid, UserId
 
 
 def list_mailboxes(user: UserId) -> list[interface.Mailbox]:
     """All of a user's, Inbox first, then by name."""
-    return sorted(map(_value, Mailbox.objects.filter(user=user)), key=lambda mailbox: show_order(mailbox.name))
+    return sorted(
+        map(mailbox_value, Mailbox.objects.filter(user=owner_key(user))), key=lambda mailbox: show_order(mailbox.name)
+    )
 
 
 def get_mailbox(user: UserId, name: str) -> interface.Mailbox:
     """Raises NOT_FOUND."""
-    return _get(Mailbox.objects.filter(user=user, name=normal_name(name)), name)
+    return _get(Mailbox.objects.filter(user=owner_key(user), name=normal_name(name)), name)
 
 
 def get_mailbox_by_id(mailbox: MailboxId) -> interface.Mailbox:
@@ -46,13 +48,17 @@ def create_mailbox(user: UserId, name: str, special_use: SpecialUse | None = Non
     try:
         with transaction.atomic():
             row = Mailbox.objects.create(
-                user_id=user, name=name, special_use=special_use or "", uid_validity=_next_uid_validity(user, name)
+                user_id=owner_key(user),
+                name=name,
+                special_use=special_use or "",
+                uid_validity=_next_uid_validity(user, name),
             )
-            if not get_user_model().objects.filter(pk=user).exists():
+            if user != PUBLIC and not get_user_model().objects.filter(pk=user).exists():
                 raise MailError(Kind.NOT_FOUND, f"user {user}")
+            publish_folders_on_commit(user)
     except IntegrityError as error:
         raise MailError(Kind.EXISTS, name) from error
-    return _value(row)
+    return mailbox_value(row)
 
 
 @transaction.atomic
@@ -76,7 +82,8 @@ def rename_mailbox(mailbox: MailboxId, name: str) -> interface.Mailbox:
     for row, new in zip(moving, names, strict=True):
         _rename_one(row, new)
     _publish_on_commit(row.pk for row in moving)
-    return _value(old)
+    publish_folders_on_commit(_owner(old))
+    return mailbox_value(old)
 
 
 @transaction.atomic
@@ -90,32 +97,35 @@ def delete_mailbox(mailbox: MailboxId) -> None:
     _remember_name(row)
     row.delete()
     _publish_on_commit([mailbox])
+    publish_folders_on_commit(_owner(row))
 
 
-def set_subscribed(mailbox: MailboxId, subscribed: bool) -> None:
-    """Raises NOT_FOUND."""
-    if not Mailbox.objects.filter(id=mailbox).update(subscribed=subscribed):
-        raise _not_found(mailbox)
+def owner_key(user: UserId) -> int | None:
+    """The user as the column has it: public folders are nobody's."""
+    return user or None
 
 
-def _value(row: Mailbox) -> interface.Mailbox:
+def mailbox_value(row: Mailbox) -> interface.Mailbox:
     return interface.Mailbox(
         id=MailboxId(row.pk),
-        user=UserId(row.user_id),
+        user=_owner(row),
         name=row.name,
         special_use=SpecialUse(row.special_use) if row.special_use else None,
-        subscribed=row.subscribed,
         uid_validity=row.uid_validity,
         uid_next=Uid(row.uid_next),
         modseq=ModSeq(row.modseq),
     )
 
 
+def _owner(row: Mailbox) -> UserId:
+    return UserId(row.user_id or PUBLIC)
+
+
 def _get(rows: QuerySet[Mailbox], wanted: object) -> interface.Mailbox:
     row = rows.first()
     if row is None:
         raise _not_found(wanted)
-    return _value(row)
+    return mailbox_value(row)
 
 
 def _not_found(mailbox: object) -> MailError:
@@ -124,8 +134,8 @@ def _not_found(mailbox: object) -> MailError:
 
 def _lock_all_of_owner(mailbox: MailboxId) -> list[Mailbox]:
     """Every mailbox of the user who has this one, shallow names first; locked in the order in which writers lock."""
-    user = Mailbox.objects.filter(id=mailbox).values("user_id")
-    rows = list(Mailbox.objects.select_for_update().filter(user_id__in=user).order_by("id"))
+    owner = Mailbox.objects.filter(id=mailbox).values_list("user_id", flat=True)
+    rows = list(Mailbox.objects.select_for_update().filter(user=owner[0]).order_by("id")) if owner else []
     if mailbox not in {row.pk for row in rows}:
         raise _not_found(mailbox)
     return sorted(rows, key=lambda row: row.name)
@@ -140,8 +150,9 @@ def _rename_one(row: Mailbox, name: str) -> None:
 
 def _uid_validity_under(row: Mailbox, name: str) -> int:
     """Its own, unless a mailbox that had the name before got as far."""
-    former = _former_uid_validity(UserId(row.user_id), name)
-    return row.uid_validity if row.uid_validity > former else _next_uid_validity(UserId(row.user_id), name)
+    owner = _owner(row)
+    former = _former_uid_validity(owner, name)
+    return row.uid_validity if row.uid_validity > former else _next_uid_validity(owner, name)
 
 
 def _next_uid_validity(user: UserId, name: str) -> int:
@@ -149,22 +160,29 @@ def _next_uid_validity(user: UserId, name: str) -> int:
 
 
 def _former_uid_validity(user: UserId, name: str) -> int:
-    values = FormerName.objects.filter(user_id=user, name=name).values_list("uid_validity", flat=True)
+    values = FormerName.objects.filter(user=owner_key(user), name=name).values_list("uid_validity", flat=True)
     return values.first() or 0
 
 
 def _remember_name(row: Mailbox) -> None:
-    FormerName.objects.update_or_create(user_id=row.user_id, name=row.name, defaults={"uid_validity": row.uid_validity})
+    key = {"user_id": row.user_id, "name": row.name}
+    FormerName.objects.update_or_create(**key, defaults={"uid_validity": row.uid_validity})
 
 
 def _move_inbox(inbox: Mailbox, name: str) -> interface.Mailbox:
     """Its children keep their names (RFC 9051 §6.3.6)."""
-    target = create_mailbox(UserId(inbox.user_id), name)
+    target = create_mailbox(_owner(inbox), name)
     visible = Entry.objects.filter(mailbox=inbox, held=False).order_by("uid").values_list("uid", flat=True)
     copying = Copying(MailboxId(inbox.pk), tuple(map(Uid, visible)), target.id, move=True)
     write_batch([Prepared(Unit(copies=(copying,)), ())])
     _publish_on_commit([inbox.pk, target.id])
     return get_mailbox_by_id(target.id)
+
+
+def publish_folders_on_commit(*users: UserId) -> None:
+    """What is known of these users' folders has changed."""
+    topics = [notices.folders_topic(user) for user in users]
+    transaction.on_commit(lambda: notices.publish(topics))
 
 
 def _publish_on_commit(mailboxes: Iterable[int]) -> None:

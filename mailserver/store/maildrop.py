@@ -31,14 +31,14 @@ class MaildropLocks:
         self._mutex = Lock()
         self._unreleased: set[int] = set()
 
-    def lock(self, user: UserId, session: int, *, exclusive: bool) -> LockToken:
+    def lock(self, user: UserId, session: int, *, exclusive: bool, limit: int = 0) -> LockToken:
         """As `MailStore.lock_maildrop` promises."""
         if self._process is None:
             raise MailError(Kind.INTERNAL, "a store that belongs to no process cannot lock a maildrop")
         self._release_overdue()
         try:
             with transaction.atomic():
-                self._refuse_if_in_use(user, exclusive=exclusive)
+                self._refuse_if_in_use(user, exclusive=exclusive, limit=limit)
                 row = MaildropLock.objects.create(
                     user_id=user,
                     process_id=self._process,
@@ -56,15 +56,18 @@ class MaildropLocks:
             self._unreleased.add(token.id)
         self._release_overdue()
 
-    def _refuse_if_in_use(self, user: UserId, *, exclusive: bool) -> None:
+    def _refuse_if_in_use(self, user: UserId, *, exclusive: bool, limit: int) -> None:
         inbox = Mailbox.objects.select_for_update(no_key=True).filter(user_id=user, name=INBOX)
         if not inbox.values_list("id"):
             raise MailError(Kind.NOT_FOUND, f"user {user}")
         locks = MaildropLock.objects.filter(user_id=user).values_list("id", "exclusive", "process__heartbeat")
         fresh = fresh_since()
         dead = [lock for lock, _, heartbeat in locks if heartbeat < fresh]
-        if any((exclusive or other) and lock not in dead for lock, other, _ in locks):
+        alive = [other for _, other, heartbeat in locks if heartbeat >= fresh]
+        if any(exclusive or other for other in alive):
             raise MailError(Kind.IN_USE, f"maildrop of user {user}")
+        if limit and len(alive) >= limit:
+            raise MailError(Kind.LIMIT_REACHED, f"user {user} is logged in {len(alive)} times")
         if dead:
             MaildropLock.objects.filter(id__in=dead).delete()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from pathlib import Path
 from mailserver import clock
 from mailserver.errors import Kind, MailError
 from mailserver.journey.records import JourneyRecord, JourneyStepRecord
+from mailserver.mime.envelope import MessageEnvelope
 from mailserver.store.disk import storage_error
 from mailserver.store.interface import (
     Changes,
@@ -34,9 +34,14 @@ from mailserver.store.interface import (
     UnitResult,
 )
 from mailserver.store.ledger import EntryState, Gone, Ledger, MailboxState
+from mailserver.store.memory_folders import MemoryFolders
+from mailserver.store.message_data import StoredStructure
 from mailserver.store.names import INBOX, is_below, normal_name, renamed, show_order
+from mailserver.store.reading import make
 from mailserver.store.spool import SpoolWriter
-from mailserver.values import SPECIAL_MAILBOXES, ContentId, MailboxId, ModSeq, SpecialUse, Uid, UserId
+from mailserver.store.textindex import NoTextIndex
+from mailserver.store.textsearch import TextSearch
+from mailserver.values import PUBLIC, SPECIAL_MAILBOXES, ContentId, MailboxId, ModSeq, SpecialUse, Uid, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +50,32 @@ class _Lock:
     exclusive: bool
 
 
-class MemoryStore:
+class MemoryStore(MemoryFolders):
     """A MailStore that forgets everything. Users are made known with `add_user`.
 
     `journeys`, `steps`, `work` and `queued` hold what units have recorded, for tests to look at.
     """
 
     def __init__(self, spool: Path | None = None) -> None:
+        super().__init__()
         self.journeys: list[JourneyRecord] = []
         self.steps: list[JourneyStepRecord] = []
         self.work: list[NewWork] = []
         self.queued: list[tuple[ContentId, NewQueued]] = []
-        self.failure: MailError | None = None
-        """While set, every call fails with it and changes nothing."""
         self._spool = spool or Path(tempfile.gettempdir())
-        self._mutex = threading.RLock()
         self._numbers = itertools.count(1)
-        self._users: set[UserId] = set()
-        self._mailboxes: dict[MailboxId, Mailbox] = {}
         self._contents: dict[ContentId, StoredContent] = {}
         self._former: dict[tuple[UserId, str], int] = {}
         self._gone: list[Gone] = []
         self._locks: dict[int, _Lock] = {}
-        self._states: dict[MailboxId, MailboxState] = {}
         self._entries: dict[MailboxId, dict[Uid, EntryState]] = {}
 
     def add_user(self, user: UserId) -> Mailbox:
         """Make a user known, with all special mailboxes; gives the Inbox."""
         self._users.add(user)
         made = [self.create_mailbox(user, name, use) for name, use in SPECIAL_MAILBOXES]
+        for mailbox in made:
+            self.set_subscribed(user, mailbox.name, True)
         return made[0]
 
     # ------------------------------------------------------------ writing
@@ -149,8 +151,8 @@ class MemoryStore:
         with self._mutex:
             self._fail_if_told()
             name = normal_name(name)
-            if user not in self._users:
-                raise MailError(Kind.NOT_FOUND, f"user {user}")
+            if user != PUBLIC:
+                self._require_user(user)
             if self._find(user, name) is not None:
                 raise MailError(Kind.EXISTS, name)
             made = MailboxId(next(self._numbers))
@@ -158,7 +160,7 @@ class MemoryStore:
             self._states[made] = state
             self._entries[made] = {}
             self._mailboxes[made] = Mailbox(
-                made, user, name, special_use, True, state.uid_validity, Uid(state.uid_next), ModSeq(state.modseq)
+                made, user, name, special_use, state.uid_validity, Uid(state.uid_next), ModSeq(state.modseq)
             )
             return self._mailboxes[made]
 
@@ -200,34 +202,14 @@ class MemoryStore:
                 raise MailError(Kind.FORBIDDEN, "the Inbox stays")
             self._former[found.user, found.name] = self._states[mailbox].uid_validity
             del self._mailboxes[mailbox], self._states[mailbox], self._entries[mailbox]
+            self._forget_folder(mailbox)
             self._gone = [gone for gone in self._gone if gone.mailbox != mailbox]
-
-    def set_subscribed(self, mailbox: MailboxId, subscribed: bool) -> None:
-        with self._mutex:
-            self._mailboxes[mailbox] = replace(self._get(mailbox), subscribed=subscribed)
 
     def _next_uid_validity(self, user: UserId, name: str) -> int:
         return max(int(clock.now().timestamp()), self._former.get((user, name), 0) + 1)
 
     def _find(self, user: UserId, name: str) -> Mailbox | None:
         return next((found for found in self._mailboxes.values() if (found.user, found.name) == (user, name)), None)
-
-    def _get(self, mailbox: MailboxId) -> Mailbox:
-        self._fail_if_told()
-        if mailbox not in self._mailboxes:
-            raise MailError(Kind.NOT_FOUND, f"mailbox {mailbox} is gone")
-        return self._mailboxes[mailbox]
-
-    def _present(self, mailbox: Mailbox) -> Mailbox:
-        """With the counters of this moment."""
-        state = self._states[mailbox.id]
-        return replace(
-            mailbox, uid_validity=state.uid_validity, uid_next=Uid(state.uid_next), modseq=ModSeq(state.modseq)
-        )
-
-    def _fail_if_told(self) -> None:
-        if self.failure is not None:
-            raise self.failure
 
     # ------------------------------------------------------------ reading
 
@@ -262,15 +244,31 @@ class MemoryStore:
     def read_fields(self, contents: Sequence[ContentId]) -> dict[ContentId, Mapping[str, str]]:
         return {content.id: content.fields for content in self.read_contents(contents)}
 
+    # ------------------------------------------------------------ what is made of messages
+
+    def read_envelopes(self, contents: Sequence[ContentId]) -> dict[ContentId, MessageEnvelope]:
+        return {content: stored.envelope for content, stored in self.read_structures(contents).items()}
+
+    def read_structures(self, contents: Sequence[ContentId]) -> dict[ContentId, StoredStructure]:
+        return {content.id: make(content).as_stored() for content in self.read_contents(contents)}
+
+    def read_previews(self, contents: Sequence[ContentId]) -> dict[ContentId, str]:
+        return {content.id: make(content).preview for content in self.read_contents(contents)}
+
+    def search_text(self, contents: Sequence[ContentId], text: str, *, body_only: bool) -> set[ContentId]:
+        return TextSearch(self.read_contents, NoTextIndex()).search(contents, text, body_only=body_only)
+
     # ------------------------------------------------------------ locks
 
-    def lock_maildrop(self, user: UserId, session: int, *, exclusive: bool) -> LockToken:
+    def lock_maildrop(self, user: UserId, session: int, *, exclusive: bool, limit: int = 0) -> LockToken:
         with self._mutex:
             self._fail_if_told()
             if user not in self._users:
                 raise MailError(Kind.NOT_FOUND, f"user {user}")
             if any(lock.user == user and (exclusive or lock.exclusive) for lock in self._locks.values()):
                 raise MailError(Kind.IN_USE, f"maildrop of user {user}")
+            if limit and sum(lock.user == user for lock in self._locks.values()) >= limit:
+                raise MailError(Kind.LIMIT_REACHED, f"user {user} is logged in {limit} times")
             token = LockToken(next(self._numbers), user)
             self._locks[token.id] = _Lock(user, exclusive)
             return token

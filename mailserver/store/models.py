@@ -16,7 +16,8 @@ class Content(models.Model):
 
     The message is `head` followed by the body. `head` holds the trace lines that this server put in front
     (Return-Path first: `return_path_size` bytes of it, left out when the message is relayed on). The body is in
-    `body`, or in the file that `blob` names. `fields` are header fields for lists, sorting and search.
+    `body`, or in the file that `blob` names. `fields` are header fields for lists, sorting and search. `envelope`,
+    `structure` and `preview` are null until somebody has asked for them (`derived.py`).
     """
 
     ref = models.CharField(max_length=26)
@@ -29,6 +30,7 @@ class Content(models.Model):
     fields = models.JSONField(default=dict)
     envelope = models.JSONField(null=True)
     structure = models.JSONField(null=True)
+    preview = models.TextField(null=True)
     created = models.DateTimeField()
 
     class Meta:
@@ -39,17 +41,16 @@ class Content(models.Model):
 
 
 class Mailbox(models.Model):
-    """A folder of a user, with the counters that RFC 9051 §2.3.1 and RFC 7162 §3.1 need.
+    """A folder of a user, or a public one, with the counters that RFC 9051 §2.3.1 and RFC 7162 §3.1 need.
 
     `modseq` is the highest one given out, so each change takes `modseq + 1`. Names are Unicode with "/" between levels.
     `messages`, `unseen`, `deleted` and `size` count the entries that are not held; each change of entries
     keeps them right: STATUS and the console read no entry.
     """
 
-    user = models.ForeignKey("users.User", on_delete=models.CASCADE, related_name="mailboxes")
+    user = models.ForeignKey("users.User", on_delete=models.CASCADE, null=True, related_name="mailboxes")
     name = models.CharField(max_length=255)
     special_use = models.CharField(max_length=20, blank=True)
-    subscribed = models.BooleanField(default=True)
     uid_validity = models.PositiveBigIntegerField()
     uid_next = models.PositiveBigIntegerField(default=1)
     modseq = models.PositiveBigIntegerField(default=1)
@@ -62,7 +63,10 @@ class Mailbox(models.Model):
     class Meta:
         ordering = ("user_id", "id")
         verbose_name_plural = "mailboxes"
-        constraints = [models.UniqueConstraint(fields=("user", "name"), name="mailbox_name_once_for_user")]
+        constraints = [
+            models.UniqueConstraint(fields=("user", "name"), name="mailbox_name_once_for_user"),
+            models.UniqueConstraint(fields=("name",), condition=models.Q(user=None), name="public_mailbox_name_once"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -71,12 +75,15 @@ class Mailbox(models.Model):
 class FormerName(models.Model):
     """A name that a mailbox gave up, and its UIDVALIDITY then: the name's next mailbox must have a greater one."""
 
-    user = models.ForeignKey("users.User", on_delete=models.CASCADE, related_name="+", db_index=False)
+    user = models.ForeignKey("users.User", on_delete=models.CASCADE, null=True, related_name="+", db_index=False)
     name = models.CharField(max_length=255)
     uid_validity = models.PositiveBigIntegerField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=("user", "name"), name="former_name_once_for_user")]
+        constraints = [
+            models.UniqueConstraint(fields=("user", "name"), name="former_name_once_for_user"),
+            models.UniqueConstraint(fields=("name",), condition=models.Q(user=None), name="former_public_name_once"),
+        ]
 
 
 class Entry(models.Model):
@@ -109,6 +116,46 @@ class Expunged(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=("mailbox", "modseq"), name="expunged_changes")]
+
+
+class Subscription(models.Model):
+    """A name that a user's mail programs shall show; there need not be such a folder (RFC 9051 §6.3.7)."""
+
+    user = models.ForeignKey("users.User", on_delete=models.CASCADE, related_name="subscriptions", db_index=False)
+    name = models.CharField(max_length=400)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("user", "name"), name="subscription_once")]
+
+
+class MailboxAccess(models.Model):
+    """A line of a mailbox's access list: what a user, or anyone, may do with it or may not (RFC 4314 §2)."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="access", db_index=False)
+    user = models.ForeignKey("users.User", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    negative = models.BooleanField(default=False)
+    rights = models.CharField(max_length=20)
+
+    class Meta:
+        verbose_name_plural = "mailbox access"
+        constraints = [
+            models.UniqueConstraint(fields=("mailbox", "user", "negative"), name="access_once_for_user"),
+            models.UniqueConstraint(
+                fields=("mailbox", "negative"), condition=models.Q(user=None), name="access_once_for_anyone"
+            ),
+        ]
+
+
+class Annotation(models.Model):
+    """A value that mail programs keep about a mailbox, or without one about the server (RFC 5464).
+
+    `name` is the whole entry name; private ones, which have a `user`, are that user's.
+    """
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, null=True, related_name="annotations")
+    user = models.ForeignKey("users.User", on_delete=models.CASCADE, null=True, related_name="+")
+    name = models.CharField(max_length=255)
+    value = models.BinaryField()
 
 
 class RetiredBlob(models.Model):

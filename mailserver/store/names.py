@@ -12,6 +12,9 @@ INBOX = "INBOX"
 SEPARATOR = "/"
 MAX_NAME_CHARACTERS = 255
 """The width of the column; Dovecot's limit is the same."""
+MAX_SUBSCRIPTION_CHARACTERS = 400
+"""A name with the namespace and the owner's address in front."""
+PRIVATE = "/private/"
 
 
 def normal_name(name: str) -> str:
@@ -37,3 +40,14 @@ def renamed(name: str, old: str, new: str) -> str:
 def show_order(name: str) -> tuple[bool, str]:
     """Sorts Inbox first, then by name."""
     return (name != INBOX, name)
+
+
+def check_subscription(name: str) -> None:
+    """Raises FORBIDDEN for a name that no folder of anybody can ever have."""
+    if not name or not name.isprintable() or len(name) > MAX_SUBSCRIPTION_CHARACTERS:
+        raise MailError(Kind.FORBIDDEN, f"not a mailbox name: {name[:80]!r}")
+
+
+def is_private(entry: str) -> bool:
+    """Whether an annotation's entry name says that it is one user's own (RFC 5464 §3.2)."""
+    return entry.startswith(PRIVATE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Sum
 
-from mailserver.store import mailboxes
+from mailserver.store import folder_rows, mailboxes
 from mailserver.store.interface import Mailbox as MailboxValue
 from mailserver.store.models import Mailbox
 from mailserver.values import SPECIAL_MAILBOXES, UserId
@@ -25,9 +25,16 @@ class Totals:
 
 @transaction.atomic
 def create_special_mailboxes(user: UserId) -> list[MailboxValue]:
-    """The folders that every user has, Inbox first; those that are there already stay. Part of creating a user."""
+    """The folders that every user has, Inbox first, subscribed; those that are there already stay.
+
+    Part of creating a user.
+    """
     existing = {mailbox.name: mailbox for mailbox in mailboxes.list_mailboxes(user)}
-    return [existing.get(name) or mailboxes.create_mailbox(user, name, use) for name, use in SPECIAL_MAILBOXES]
+    missing = [(name, use) for name, use in SPECIAL_MAILBOXES if name not in existing]
+    for name, use in missing:
+        existing[name] = mailboxes.create_mailbox(user, name, use)
+        folder_rows.set_subscribed(user, name, True)
+    return [existing[name] for name, _ in SPECIAL_MAILBOXES]
 
 
 @transaction.atomic

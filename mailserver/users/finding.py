@@ -14,6 +14,8 @@ from mailserver.users.models import User, all_protocols
 from mailserver.values import Address, MailboxId, Protocol, SpecialUse, UserId
 
 KNOWN_PROTOCOLS = frozenset(all_protocols())
+QUOTA_MEGABYTE = 1_048_576
+"""Spec users 1.6."""
 
 
 def get_user(user_id: int) -> User:
@@ -63,7 +65,10 @@ def directory_users() -> list[snapshot.User]:
     inbox = FilteredRelation("mailboxes", condition=Q(mailboxes__special_use=SpecialUse.INBOX.value))
     rows = User.objects.annotate(inbox=inbox).order_by("pk")
     columns = ("id", "name", "domain__name", "inbox__id", "is_active", "is_admin", "allowed_protocols")
-    return [_directory_user(*row) for row in rows.values_list(*columns, "max_outgoing_bytes", "may_send_out")]
+    return [
+        _directory_user(*row)
+        for row in rows.values_list(*columns, "max_outgoing_bytes", "may_send_out", "quota_megabytes")
+    ]
 
 
 def _directory_user(
@@ -76,6 +81,7 @@ def _directory_user(
     protocols: Iterable[str],
     max_outgoing_bytes: int,
     may_send_out: bool,
+    quota_megabytes: int,
 ) -> snapshot.User:
     if inbox is None:
         raise MailError(Kind.INTERNAL, f"the user {name}@{domain} has no Inbox")
@@ -89,4 +95,5 @@ def _directory_user(
         protocols=frozenset(Protocol(text) for text in protocols if text in KNOWN_PROTOCOLS),
         max_outgoing_bytes=max_outgoing_bytes,
         may_send_out=may_send_out,
+        quota_bytes=quota_megabytes * QUOTA_MEGABYTE,
     )

@@ -49,6 +49,11 @@ class User(AbstractBaseUser):
         "maximum size of an outgoing message (bytes)", default=0, help_text="0: no limit of this user's own."
     )
     may_send_out = models.BooleanField("may send Internet mail", default=True, help_text="Off: internal mail only.")
+    quota_megabytes = models.PositiveIntegerField(
+        "mailbox quota (MB)",
+        default=0,
+        help_text="Mail programs show how much of it is used. Mail is never refused for it. 0: none.",
+    )
     scram_verifier = models.CharField(max_length=300, blank=True, editable=False)
     recoverable_secret = models.BinaryField(null=True, blank=True, editable=False)
     keep_recoverable = models.BooleanField(

@@ -73,6 +73,7 @@ CHANGEABLE = frozenset(
         "allowed_protocols",
         "max_outgoing_bytes",
         "may_send_out",
+        "quota_megabytes",
         "keep_recoverable",
     }
 )

@@ -504,7 +504,8 @@ def test_a_new_user_has_the_special_mailboxes_inbox_first(world: World) -> None:
     assert boxes[0].name == "INBOX"
     assert [box.name for box in boxes[1:]] == sorted(name for name, _ in SPECIAL_MAILBOXES if name != "INBOX")
     assert {box.name: box.special_use for box in boxes} == dict(SPECIAL_MAILBOXES)
-    assert all(box.subscribed and box.user == world.user for box in boxes)
+    assert all(box.user == world.user for box in boxes)
+    assert world.store.list_subscriptions(world.user) == {name for name, _ in SPECIAL_MAILBOXES}
     assert world.store.list_mailboxes(UserId(10**9)) == []
 
 
@@ -536,12 +537,6 @@ def test_names_that_cannot_be(world: World, name: str) -> None:
 
 def test_no_mailbox_for_a_user_who_is_gone(world: World) -> None:
     fails(Kind.NOT_FOUND, lambda: world.store.create_mailbox(UserId(10**9), "Projects"))
-
-
-def test_subscription_is_remembered(world: World) -> None:
-    world.store.set_subscribed(world.trash, False)
-    assert not world.store.get_mailbox(world.user, "Trash").subscribed
-    fails(Kind.NOT_FOUND, lambda: world.store.set_subscribed(GONE, True))
 
 
 def test_deleting_takes_the_entries_along(world: World) -> None:

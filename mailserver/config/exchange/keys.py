@@ -30,6 +30,7 @@ USER_KEYS: dict[str, str] = {
     "allowed_protocols": "A list out of smtp, pop3, imap4, status, web. Usually all of them.",
     "max_outgoing_bytes": "The largest message this user may send, in bytes. 0: no limit of the user's own.",
     "may_send_out": "no: internal mail only.",
+    "quota_megabytes": "How much mail the user's programs are told there is room for; never refused. 0: none.",
     "keep_recoverable": "Keep the password so that APOP and CRAM-MD5 work.",
     "password_hash": "With `--secrets`: the stored Argon2 hash, instead of `password`.",
     "scram_verifier": "With `--secrets`: the stored SCRAM-SHA-256 verifier, beside `password_hash`.",
@@ -38,7 +39,7 @@ USER_KEYS: dict[str, str] = {
 
 SERVICE_KEYS: dict[str, str] = {
     "name": "A label, unique. Needed unless `kind` is given.",
-    "kind": "smtp, submission, smtps, pop3 or pop3s. Needed for a service that does not exist yet.",
+    "kind": "smtp, submission, smtps, pop3, pop3s, imap4 or imaps. Needed for a service that does not exist yet.",
     "enabled": "no: nothing listens.",
     "bindings": 'Where it listens, a list of texts such as "0.0.0.0:25" or "[::]:25"; replaces the present list.',
     "encryption": "none (clear, TLS offered), tls (TLS required, by STARTTLS) or ssl (TLS from the first byte).",
@@ -83,11 +84,12 @@ USER_FIELDS = {
     "allowed_protocols": "allowed_protocols",
     "max_outgoing_bytes": "max_outgoing_bytes",
     "may_send_out": "may_send_out",
+    "quota_megabytes": "quota_megabytes",
     "keep_recoverable": "keep_recoverable",
 }
 """Keys of a user, and what the services call them."""
 
-USER_NUMBERS = frozenset({"max_outgoing_bytes"})
+USER_NUMBERS = frozenset({"max_outgoing_bytes", "quota_megabytes"})
 USER_FLAGS = frozenset({"enabled", "administrator", "may_send_out", "keep_recoverable"})
 
 SERVICE_FLAGS = frozenset({"enabled", "require_encrypted_login", "use_global_access", "log_sessions"})
