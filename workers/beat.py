@@ -34,6 +34,11 @@ def next_hour(now: datetime, zone: ZoneInfo) -> datetime:
     return now + timedelta(hours=1)
 
 
+def next_minute(now: datetime, zone: ZoneInfo) -> datetime:
+    """A minute from now."""
+    return now + timedelta(minutes=1)
+
+
 def next_night(now: datetime, zone: ZoneInfo) -> datetime:
     """The next NIGHTLY_AT on the office's clocks."""
     local = now.astimezone(zone)
@@ -43,7 +48,11 @@ def next_night(now: datetime, zone: ZoneInfo) -> datetime:
     return tonight.astimezone(now.tzinfo)
 
 
-RECURRING = (Recurring("clean-store", next_hour), Recurring("clean-records", next_night))
+RECURRING = (
+    Recurring("index-texts", next_minute),
+    Recurring("clean-store", next_hour),
+    Recurring("clean-records", next_night),
+)
 
 
 def ensure_recurring() -> None:

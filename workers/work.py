@@ -18,6 +18,7 @@ from mailserver.users.welcome import KIND as WELCOME
 from mailserver.work import services as work
 from workers.beat import ensure_recurring
 from workers.housekeeping import clean_records, clean_store
+from workers.indexing import index_texts
 
 log = logging.getLogger("pillarbox.work")
 
@@ -32,6 +33,7 @@ class WorkKind:
 
 KINDS: dict[str, WorkKind] = {
     WELCOME: WorkKind(send_welcome),
+    "index-texts": WorkKind(index_texts),
     "clean-store": WorkKind(clean_store, lease_seconds=3600),
     "clean-records": WorkKind(clean_records, lease_seconds=3600),
 }

@@ -188,6 +188,11 @@ class DatabaseStore:
         with _translated():
             return self._texts.search(contents, text, body_only=body_only)
 
+    def index_texts(self, contents: Sequence[ContentId]) -> None:
+        """Put these into the text index, so that the first search is quick as well."""
+        with _translated():
+            self._texts.add(contents)
+
     # ------------------------------------------------------------ what is known of folders
 
     def list_subscriptions(self, user: UserId) -> frozenset[str]:

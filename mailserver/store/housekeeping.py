@@ -22,6 +22,8 @@ from mailserver.store.batch import in_chunks
 from mailserver.store.blobs import BlobStore
 from mailserver.store.models import Content, Entry, RetiredBlob
 from mailserver.store.opening import open_blobs, spool_folder
+from mailserver.store.textindex import forget_texts
+from mailserver.values import ContentId
 
 GRACE = timedelta(hours=1)
 LEFTOVER_AGE = timedelta(days=1)
@@ -69,8 +71,15 @@ def _unused(rows: QuerySet[Content]) -> QuerySet[Content]:
     return rows.filter(~Exists(entries), ~Exists(queued))
 
 
-@transaction.atomic
 def _delete_contents(ids: list[int], now: datetime) -> int:
+    """Their text goes from the index only after they are gone: what is there is believed."""
+    deleted = _delete_rows(ids, now)
+    forget_texts([ContentId(id_) for id_ in ids])
+    return deleted
+
+
+@transaction.atomic
+def _delete_rows(ids: list[int], now: datetime) -> int:
     """Rows go; their files are noted, to go later."""
     rows = Content.objects.filter(id__in=ids)
     names = rows.exclude(blob="").values_list("blob", flat=True)

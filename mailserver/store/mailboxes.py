@@ -10,6 +10,7 @@ is remembered. So it never repeats for a name, not even within a second, nor aft
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
@@ -165,7 +166,7 @@ def _former_uid_validity(user: UserId, name: str) -> int:
 
 
 def _remember_name(row: Mailbox) -> None:
-    key = {"user_id": row.user_id, "name": row.name}
+    key: dict[str, Any] = {"user_id": row.user_id, "name": row.name}
     FormerName.objects.update_or_create(**key, defaults={"uid_validity": row.uid_validity})
 
 

@@ -2,8 +2,9 @@
 """The index of message text: which messages have all the three-letter pieces of what is searched, and their text.
 
 It only ever narrows down; `textsearch.py` looks at the text itself. What is in it can be made again from the messages
-at any time. On SQLite it is a file of its own beside the database, so that filling it never holds up mail: FTS5 with its trigram tokenizer, which keeps for each piece a list of messages and nothing else. On
-PostgreSQL it is a table with an array of the pieces' numbers under a GIN index, which needs no extension.
+at any time. On SQLite it is a file of its own beside the database, so that filling it never holds up mail: FTS5 with
+its trigram tokenizer, which keeps for each piece a list of messages and nothing else. On PostgreSQL it is a table with
+an array of the pieces' numbers under a GIN index, which needs no extension.
 """
 
 from __future__ import annotations
@@ -70,6 +71,13 @@ class TextIndex(Protocol):
     def close(self) -> None: ...
 
 
+def forget_texts(contents: Sequence[ContentId]) -> None:
+    """Contents that have been deleted leave the index of this installation."""
+    index = open_text_index()
+    index.forget(contents)
+    index.close()
+
+
 def open_text_index() -> TextIndex:
     """The index of this installation."""
     if connection.vendor == "postgresql":
@@ -95,6 +103,11 @@ def pack(text: IndexedText) -> bytes:
 def unpack(packed: bytes, header_size: int) -> IndexedText:
     text = zlib.decompress(packed).decode("utf-8", "surrogatepass")
     return IndexedText(text[:header_size], text[header_size + 1 :])
+
+
+def joined(text: IndexedText) -> str:
+    """What is cut into pieces."""
+    return f"{text.header}\n{text.body}"
 
 
 def clean_text(text: str) -> str:
@@ -143,51 +156,60 @@ class SqliteTextIndex:
 
     def find(self, contents: Sequence[ContentId], needle: str) -> Candidates:
         asked = set(contents)
-        if not asked:
-            return Candidates(set(), set())
-        found = Candidates(set(), asked)
-        with self._connected() as database:
-            bounds = (min(asked), max(asked))
-            known = _first_column(database.execute("SELECT content FROM known WHERE content BETWEEN ? AND ?", bounds))
-            unknown = asked - known
-            possible = known
-            if wanted := pieces(needle):
-                match = " AND ".join('"' + piece.replace('"', '""') + '"' for piece in wanted)
-                statement = "SELECT rowid FROM pieces WHERE pieces MATCH ? AND rowid BETWEEN ? AND ?"
-                possible = _first_column(database.execute(statement, (match, *bounds)))
-            found = Candidates(asked & possible, unknown)
-        return found
+        try:
+            return self._find(asked, needle) if asked else Candidates(set(), set())
+        except sqlite3.Error as error:
+            _warn(error)
+            return Candidates(set(), asked)
+
+    def _find(self, asked: set[ContentId], needle: str) -> Candidates:
+        database = self._connect()
+        bounds = (min(asked), max(asked))
+        known = _first_column(database.execute("SELECT content FROM known WHERE content BETWEEN ? AND ?", bounds))
+        wanted = pieces(needle)
+        if not wanted:
+            return Candidates(asked & known, asked - known)
+        match = " AND ".join('"' + piece.replace('"', '""') + '"' for piece in wanted)
+        statement = "SELECT rowid FROM pieces WHERE pieces MATCH ? AND rowid BETWEEN ? AND ?"
+        possible = _first_column(database.execute(statement, (match, *bounds)))
+        return Candidates(asked & known & possible, asked - known)
 
     def read(self, contents: Sequence[ContentId]) -> Iterator[tuple[ContentId, IndexedText]]:
         for chunk in in_chunks(contents, READ_AT_ONCE):
-            rows: list[tuple[int, bytes, int]] = []
             marks = ",".join("?" * len(chunk))
             statement = f"SELECT content, packed, header_size FROM texts WHERE content IN ({marks})"  # noqa: S608
-            with self._connected() as database:
-                rows = database.execute(statement, list(chunk)).fetchall()
+            try:
+                rows = self._connect().execute(statement, list(chunk)).fetchall()
+            except sqlite3.Error as error:
+                _warn(error)
+                return
             for content, packed, header_size in rows:
                 yield ContentId(content), unpack(packed, header_size)
 
     def add(self, texts: Mapping[ContentId, IndexedText]) -> None:
-        with self._connected() as database, _transaction(database):
-            for content, text in texts.items():
-                taken = database.execute("INSERT OR IGNORE INTO known VALUES (?)", (content,)).rowcount
-                if taken:
-                    row = (content, len(text.header), pack(text))
-                    database.execute("INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", row)
-                    whole_text = f"{text.header}\n{text.body}"
-                    database.execute("INSERT INTO pieces (rowid, text) VALUES (?, ?)", (content, whole_text))
+        try:
+            with _transaction(self._connect()) as database:
+                for content, text in texts.items():
+                    if database.execute("INSERT OR IGNORE INTO known VALUES (?)", (content,)).rowcount:
+                        row = (content, len(text.header), pack(text))
+                        database.execute("INSERT INTO texts VALUES (?, ?, ?)", row)
+                        database.execute("INSERT INTO pieces (rowid, text) VALUES (?, ?)", (content, joined(text)))
+        except sqlite3.Error as error:
+            _warn(error)
 
     def forget(self, contents: Sequence[ContentId]) -> None:
         if not self._path.exists():
             return
-        texts = dict(self.read(contents))
-        with self._connected() as database, _transaction(database):
-            for content, text in texts.items():
-                old = f"{text.header}\n{text.body}"
-                database.execute("INSERT INTO pieces (pieces, rowid, text) VALUES ('delete', ?, ?)", (content, old))
-                database.execute("DELETE FROM texts WHERE content = ?", (content,))
-                database.execute("DELETE FROM known WHERE content = ?", (content,))
+        texts = list(self.read(contents))
+        try:
+            with _transaction(self._connect()) as database:
+                for content, text in texts:
+                    gone = (content, joined(text))
+                    database.execute("INSERT INTO pieces (pieces, rowid, text) VALUES ('delete', ?, ?)", gone)
+                    database.execute("DELETE FROM texts WHERE content = ?", (content,))
+                    database.execute("DELETE FROM known WHERE content = ?", (content,))
+        except sqlite3.Error as error:
+            _warn(error)
 
     def close(self) -> None:
         with self._mutex:
@@ -195,14 +217,6 @@ class SqliteTextIndex:
                 database.close()
             self._opened.clear()
             self._local = threading.local()
-
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection. A file that cannot be used is no reason to fail: the search then reads messages."""
-        try:
-            yield self._connect()
-        except sqlite3.Error as error:
-            logger.warning("the text index cannot be used: %s", error)
 
     def _connect(self) -> sqlite3.Connection:
         database: sqlite3.Connection | None = getattr(self._local, "database", None)
@@ -217,14 +231,19 @@ class SqliteTextIndex:
 
 
 @contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     database.execute("BEGIN IMMEDIATE")
     try:
-        yield
+        yield database
     except BaseException:
         database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
+
+
+def _warn(error: sqlite3.Error) -> None:
+    """A file that cannot be used is no reason to fail: messages are read instead."""
+    logger.warning("the text index cannot be used: %s", error)
 
 
 def _first_column(rows: Iterable[tuple[int]]) -> set[ContentId]:

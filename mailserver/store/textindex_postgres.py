@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from mailserver.store.batch import in_chunks
-from mailserver.store.textindex import GRAM, READ_AT_ONCE, Candidates, IndexedText, pack, pieces, unpack
+from mailserver.store.textindex import GRAM, READ_AT_ONCE, Candidates, IndexedText, joined, pack, pieces, unpack
 from mailserver.values import ContentId
 
 logger = logging.getLogger(__name__)
@@ -71,10 +71,7 @@ class PostgresTextIndex:
                 yield ContentId(content), unpack(bytes(packed), header_size)
 
     def add(self, texts: Mapping[ContentId, IndexedText]) -> None:
-        rows = [
-            (content, len(text.header), pack(text), numbers(f"{text.header}\n{text.body}"))
-            for content, text in texts.items()
-        ]
+        rows = [(content, len(text.header), pack(text), numbers(joined(text))) for content, text in texts.items()]
         try:
             self._make()
             with transaction.atomic(), connection.cursor() as cursor:

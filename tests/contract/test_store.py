@@ -45,6 +45,7 @@ from mailserver.values import (
     UserId,
 )
 from tests.support.still_clock import StillClock
+from tests.support.store_world import World, fails
 from tests.support.stores import (
     WAIT_SECONDS,
     make_body,
@@ -58,67 +59,6 @@ from tests.support.stores import (
 pytestmark = pytest.mark.usefixtures("still_clock")
 LONG_AGO = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
 GONE = MailboxId(10**9)
-
-
-@dataclass(slots=True)
-class World:
-    """A store, a user in it, and how another one comes to be."""
-
-    store: MailStore
-    user: UserId
-    new_user: Callable[[], UserId]
-
-    @property
-    def inbox(self) -> MailboxId:
-        return self.store.get_mailbox(self.user, "INBOX").id
-
-    @property
-    def trash(self) -> MailboxId:
-        return self.store.get_mailbox(self.user, "Trash").id
-
-    def do(self, unit: Unit) -> UnitResult:
-        return self.store.submit(unit).result(WAIT_SECONDS)
-
-    def file(self, count: int = 1, *, flags: frozenset[str] = frozenset()) -> list[Uid]:
-        """So many messages in the Inbox."""
-        return [filed.uid for filed in self.do(make_unit(self.inbox, count=count, flags=flags)).filed]
-
-    def uids(self, mailbox: MailboxId | None = None) -> list[int]:
-        return [entry.uid for entry in self.store.list_entries(mailbox or self.inbox)]
-
-    def flags(self, uid: int = 1) -> frozenset[str]:
-        return next(entry.flags for entry in self.store.list_entries(self.inbox) if entry.uid == uid)
-
-    def modseq(self) -> ModSeq:
-        return self.store.get_mailbox_by_id(self.inbox).modseq
-
-
-DATABASE = pytest.param("database", marks=[pytest.mark.django_db(transaction=True), pytest.mark.database])
-
-
-@pytest.fixture(params=["memory", DATABASE])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    if request.param == "memory":
-        memory = MemoryStore(tmp_path / "spool")
-        numbers = iter(range(1, 100))
-
-        def new_user() -> UserId:
-            user = UserId(next(numbers))
-            memory.add_user(user)
-            return user
-
-        yield World(memory, new_user(), new_user)
-        return
-    request.getfixturevalue("transactional_db")
-    store = open_database_store(tmp_path, make_process())
-    yield World(store, make_user(), make_user)
-    store.close()
-
-
-def fails(kind: Kind, action: Callable[[], object]) -> None:
-    with pytest.raises(MailError) as caught:
-        action()
-    assert caught.value.kind is kind
 
 
 # ---------------------------------------------------------------- filing

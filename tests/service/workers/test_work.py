@@ -62,15 +62,15 @@ def test_tick_gives_recurring_work_its_rows_and_does_it_when_due(
     still_clock: StillClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    for kind in ("clean-store", "clean-records"):
+    for kind in ("clean-store", "clean-records", "index-texts"):
         monkeypatch.setitem(KINDS, kind, WorkKind(lambda payload, kind=kind: done.append(kind)))  # type: ignore[misc]
     assert tick() == 0
-    assert set(WorkItem.objects.values_list("kind", flat=True)) == {"clean-store", "clean-records"}
+    assert set(WorkItem.objects.values_list("kind", flat=True)) == {"clean-store", "clean-records", "index-texts"}
     still_clock.advance(days=2)
-    assert tick() == 2
-    assert sorted(done) == ["clean-records", "clean-store"]
+    assert tick() == 3
+    assert sorted(done) == ["clean-records", "clean-store", "index-texts"]
     assert tick() == 0
-    assert WorkItem.objects.count() == 2
+    assert WorkItem.objects.count() == 3
 
 
 def test_housekeeping_runs_on_an_installation(data_folder: object, caplog: pytest.LogCaptureFixture) -> None:
