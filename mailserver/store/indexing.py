@@ -30,7 +30,7 @@ class TextIndexer:
         """Every content up to this id has been looked at."""
 
     def run(self, now: datetime, seconds: float = RUN_SECONDS) -> int:
-        """Index what is not yet, oldest first, until nothing is left or the time is up; gives how many were looked at."""
+        """Index what is not yet, oldest first, until nothing is left or the time is up; gives how many it looked at."""
         deadline = time.monotonic() + seconds
         settled = Content.objects.filter(created__lt=now - SETTLED)
         last = settled.aggregate(last=Max("id"))["last"] or 0
