@@ -160,9 +160,111 @@ def login_limit_reached(command: Command) -> Completion:
     return refused(command, "Too many concurrent logins", b"LIMIT")
 
 
+def mechanism_refused(command: Command, *, known: bool) -> Completion:
+    """AUTHENTICATE with a mechanism that is not offered; `known` ones would be under TLS."""
+    return privacy_required(command) if known else refused(command, "There is no such mechanism", CANNOT_CODE)
+
+
+def cancelled(command: Command) -> Completion:
+    """RFC 9051 §6.2.2: the client gave up with `*`."""
+    return bad(command.tag, "authentication cancelled")
+
+
+def malformed_exchange(command: Command) -> Completion:
+    """The client broke the mechanism's syntax; no login was tried."""
+    return bad(command.tag, "that is not what the mechanism asks for")
+
+
+def no_tls(command: Command) -> Completion:
+    return refused(command, "TLS cannot be used now", b"UNAVAILABLE")
+
+
+def tls_is_on(command: Command) -> Completion:
+    return bad(command.tag, "TLS has already begun")
+
+
+def begin_tls(command: Command) -> Completion:
+    return Completion(command.tag, Status.OK, "Begin TLS now")
+
+
+def compression_active(command: Command) -> Completion:
+    """RFC 4978 §3."""
+    return refused(command, "The connection is compressed already", COMPRESSION_ACTIVE_CODE)
+
+
+def unknown_compression(command: Command) -> Completion:
+    return refused(command, "Only DEFLATE is known", CANNOT_CODE)
+
+
+def idle_is_off(command: Command) -> Completion:
+    """Spec services 2.2."""
+    return refused(command, "IDLE is switched off here", CANNOT_CODE)
+
+
+def no_such_message(command: Command) -> Completion:
+    """A message number beyond the last (RFC 9051 §9, seq-number)."""
+    return bad(command.tag, "there is no such message")
+
+
+def some_expunged(command: Command) -> Completion:
+    """RFC 5530 §3: somebody else has expunged what the client still has a number for."""
+    return refused(command, "Some of the messages are gone", EXPUNGE_ISSUED_CODE)
+
+
+def read_only(command: Command) -> Completion:
+    return refused(command, "The mailbox is open for reading only", READ_ONLY_CODE)
+
+
+def not_permitted(command: Command) -> Completion:
+    return failed(command, MailError(Kind.FORBIDDEN))
+
+
+def needs_qresync(command: Command) -> Completion:
+    """RFC 7162 §3.2.5, §3.2.6."""
+    return bad(command.tag, "QRESYNC has not been enabled")
+
+
+def needs_uid_and_changed_since(command: Command) -> Completion:
+    """RFC 7162 §3.2.6."""
+    return bad(command.tag, "VANISHED goes with UID FETCH and CHANGEDSINCE")
+
+
+def unknown_encoding(command: Command) -> Completion:
+    """RFC 9051 §6.4.5: BINARY of a part whose transfer encoding nobody here knows."""
+    return refused(command, "A part has an unknown transfer encoding", UNKNOWN_CTE_CODE)
+
+
+def holds_nul(command_tag: str) -> Completion:
+    """RFC 3516 §4.4: binary content is not stored as it is."""
+    return Completion(command_tag, Status.NO, "Messages with NUL cannot be kept", UNKNOWN_CTE_CODE)
+
+
+def bad_url(command: Command, url: str) -> Completion:
+    return refused(command, "That URL names nothing that can be read here", bad_url_code(url))
+
+
+def message_too_big(tag: str) -> Completion:
+    return Completion(tag, Status.NO, FAILURES[Kind.TOO_BIG].text, FAILURES[Kind.TOO_BIG].code)
+
+
+STILL_HERE = untagged_ok("Still here")
+"""Said to an idling client now and then, so that routers keep the connection and a dead one is found."""
+STILL_WORKING = "Still working"
+FLAGS_STAY = "Flags that stay"
+FLAGS_FIXED = "No flag can be changed"
+UIDS_VALID = "UIDs are valid"
+NEXT_UID = "Predicted next UID"
+HIGHEST = "Highest mod-sequence"
+MAILBOX_ID = "Mailbox id"
+FIRST_UNSEEN = "First unseen message"
+COPIED = "Copied"
+REPLACED = "Stored"
+CLOSED_BY_SELECT = "Closed the mailbox that was selected"
+
 LOGOUT = Bye(f"{PRODUCT} IMAP4 server signing off")
 SHUTTING_DOWN = Bye("The server is shutting down", b"UNAVAILABLE")
 IDLE_TOO_LONG = Bye("Nothing was heard for too long", b"INACTIVITY")
+TOO_MANY_LOGINS = Bye("Too many concurrent logins", b"LIMIT")
 TOO_MANY_FAILURES = Bye("Too many failed logins")
 TOO_MANY_ERRORS = Bye("Too many errors", b"CLIENTBUG")
 DISCONNECTED = Bye("The administrator has ended this session")
@@ -272,3 +374,59 @@ COMPRESSION_ACTIVE_CODE = b"COMPRESSIONACTIVE"
 UID_REQUIRED_CODE = b"UIDREQUIRED"
 NOTIFICATION_OVERFLOW_CODE = b"NOTIFICATIONOVERFLOW"
 CLIENT_BUG_CODE = b"CLIENTBUG"
+
+# ---------------------------------------------------------------- about mailboxes
+
+
+def cannot_be_named(command: Command, fault: str) -> Completion:
+    """RFC 5530 §3 CANNOT: no folder will ever have this name."""
+    return refused(command, f"A folder cannot be called that: {fault}", CANNOT_CODE)
+
+
+def cannot_be_done(command: Command, text: str) -> Completion:
+    return refused(command, text, CANNOT_CODE)
+
+
+def use_not_offered(command: Command) -> Completion:
+    """RFC 6154 §3."""
+    return refused(command, "No folder can be given that use", USE_ATTRIBUTE_CODE)
+
+
+def only_a_parent(command: Command) -> Completion:
+    """What is not there cannot be deleted; what is below it would have to go first (RFC 5530 §3)."""
+    return refused(command, "Only folders below it exist", HAS_CHILDREN_CODE)
+
+
+def too_many_patterns(command: Command) -> Completion:
+    return refused(command, "Too many patterns at once", b"LIMIT")
+
+
+def no_such_user(command: Command) -> Completion:
+    """RFC 4314 §3.1: an identifier that means nobody."""
+    return refused(command, "There is no such user", b"NONEXISTENT")
+
+
+def owner_keeps_rights(command: Command) -> Completion:
+    return refused(command, "The rights of the owner cannot be changed", CANNOT_CODE)
+
+
+def no_such_quota_root(command: Command) -> Completion:
+    return refused(command, "There is no such quota root", b"NONEXISTENT")
+
+
+def quota_is_fixed(command: Command) -> Completion:
+    return refused(command, "Quotas are set by the administrator", b"NOPERM")
+
+
+def too_many_annotations(command: Command) -> Completion:
+    """RFC 5464 §4.3."""
+    return refused(command, "There are too many annotations", b"METADATA TOOMANY")
+
+
+def annotation_too_big(command: Command, limit: int) -> Completion:
+    return refused(command, "The annotation is too big", metadata_max_size_code(limit))
+
+
+def too_much_to_watch(command: Command) -> Completion:
+    """RFC 5465 §5.8."""
+    return refused(command, "That is too much to watch", NOTIFICATION_OVERFLOW_CODE)
