@@ -234,17 +234,20 @@ def unknown_encoding(command: Command) -> Completion:
     return refused(command, "A part has an unknown transfer encoding", UNKNOWN_CTE_CODE)
 
 
-def holds_nul(command_tag: str) -> Completion:
+def holds_nul(command: Command) -> Completion:
     """RFC 3516 §4.4: binary content is not stored as it is."""
-    return Completion(command_tag, Status.NO, "Messages with NUL cannot be kept", UNKNOWN_CTE_CODE)
+    return refused(command, "Messages with NUL cannot be kept", UNKNOWN_CTE_CODE)
 
 
 def bad_url(command: Command, url: str) -> Completion:
     return refused(command, "That URL names nothing that can be read here", bad_url_code(url))
 
 
-def message_too_big(tag: str) -> Completion:
-    return Completion(tag, Status.NO, FAILURES[Kind.TOO_BIG].text, FAILURES[Kind.TOO_BIG].code)
+def append_refused(tag: str, error: MailError) -> Completion:
+    """Said before the message is sent, where the client waits for leave; TRYCREATE as in `failed()`."""
+    failure = FAILURES[error.kind]
+    code = TRY_CREATE_CODE if error.kind is Kind.NOT_FOUND else failure.code
+    return Completion(tag, Status.NO, failure.text, code)
 
 
 STILL_HERE = untagged_ok("Still here")
@@ -430,3 +433,7 @@ def annotation_too_big(command: Command, limit: int) -> Completion:
 def too_much_to_watch(command: Command) -> Completion:
     """RFC 5465 §5.8."""
     return refused(command, "That is too much to watch", NOTIFICATION_OVERFLOW_CODE)
+
+
+NOTIFICATION_OVERFLOW = untagged_ok("Too much to watch; nothing is watched any more", NOTIFICATION_OVERFLOW_CODE)
+"""As after NOTIFY NONE (RFC 5465 §5.8)."""
