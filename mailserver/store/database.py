@@ -134,6 +134,8 @@ class DatabaseStore:
             modseq = MailboxRow.objects.filter(id=mailbox).values_list("modseq", flat=True).first()
             if modseq is None:
                 raise MailError(Kind.NOT_FOUND, f"mailbox {mailbox} is gone")
+            if modseq <= since:
+                return Changes((), (), ModSeq(modseq))
             gone = Expunged.objects.filter(mailbox=mailbox, modseq__gt=since).values_list("uid", flat=True)
             vanished = tuple(Uid(uid) for uid in gone.order_by("uid"))
             rows = EntryRow.objects.filter(mailbox=mailbox, held=False, modseq__gt=since).order_by("uid")
@@ -156,6 +158,11 @@ class DatabaseStore:
             return {
                 ContentId(id_): fields for chunk in in_chunks(contents) for id_, fields in rows.filter(id__in=chunk)
             }
+
+    def read_refs(self, contents: Sequence[ContentId]) -> dict[ContentId, str]:
+        rows = Content.objects.values_list("id", "ref")
+        with _translated():
+            return {ContentId(id_): ref for chunk in in_chunks(contents) for id_, ref in rows.filter(id__in=chunk)}
 
     def _content(self, row: tuple[Any, ...]) -> StoredContent:
         content, ref, head, return_path_size, size, body, blob, fields = row

@@ -302,6 +302,10 @@ class MailStore(FolderData, MessageData, Protocol):
         """The stored header fields, without bodies."""
         ...
 
+    def read_refs(self, contents: Sequence[ContentId]) -> dict[ContentId, str]:
+        """The ids of their journeys, without bodies."""
+        ...
+
     def lock_maildrop(self, user: UserId, session: int, *, exclusive: bool, limit: int = 0) -> LockToken:
         """POP3 takes the lock alone, IMAP4 together; raises IN_USE, and NOT_FOUND for a user that is gone.
 

@@ -244,6 +244,9 @@ class MemoryStore(MemoryFolders):
     def read_fields(self, contents: Sequence[ContentId]) -> dict[ContentId, Mapping[str, str]]:
         return {content.id: content.fields for content in self.read_contents(contents)}
 
+    def read_refs(self, contents: Sequence[ContentId]) -> dict[ContentId, str]:
+        return {content.id: content.ref for content in self.read_contents(contents)}
+
     # ------------------------------------------------------------ what is made of messages
 
     def read_envelopes(self, contents: Sequence[ContentId]) -> dict[ContentId, MessageEnvelope]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What this process knows of a mailbox that somebody has selected, shared by all its sessions.
 
-One `MailboxIndex` per mailbox and process: every entry by UID, with flags, mod-sequence, size, dates and content, and
-no body. It is loaded at the first SELECT and kept right by notices; the store's change numbers are the truth, so a
-notice that is lost is made good by the next refresh (RFC 7162 §3.1). What each client has been told is in `view.py`.
+Every entry by UID, with flags, mod-sequence, size, dates and content, and no body. It is loaded at the first SELECT
+and kept right by notices; the store's mod-sequences are the truth, so that a notice which is lost is made good by the
+next look (RFC 7162 §3.1). What each client has been told is in `view.py`.
 """
 
 from __future__ import annotations
@@ -11,32 +11,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from array import array
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from mailserver import notices
 from mailserver.errors import Kind, MailError
 from mailserver.store.interface import Changes, Entry, MailStore
-from mailserver.values import MailboxId, ModSeq
+from mailserver.values import Flag, MailboxId, ModSeq
 from protocols.net.offload import Offload
 
 log = logging.getLogger("pillarbox.imap")
 
-KEPT_INDEXES = 64
-"""Mailboxes that nobody has selected any more and whose index is kept for the next SELECT; 100,000 messages cost 10 MB."""
-KEPT_ENTRIES = 500_000
-"""And never more entries than this in all of them."""
-POLL_SECONDS = 60.0
-"""How old an index may be before it is looked at again although no notice came."""
-
-
-class NoticeSource(Protocol):
-    """Tells when a topic may have changed; `protocols.net.notices.Notices` is one."""
-
-    def subscribe(self, topic: str, on_change: Callable[[], None]) -> Callable[[], None]:
-        """What is returned ends the subscription."""
-        ...
+PAGE_ENTRIES = 10_000
+"""A large mailbox is read in pages, so that others get their turn at the threads."""
+NO_MAILBOX = MailboxId(0)
+SMALL_REMOVAL = 64
+"""Up to so many UIDs are cut out of the list one by one; for more, the list is made anew."""
 
 
 class IndexListener(Protocol):
@@ -48,31 +38,37 @@ class IndexListener(Protocol):
         ...
 
     def take(self, changes: Changes) -> None:
-        """Something has changed. Called on the event loop, in order, and never twice for the same change."""
+        """Something has changed. Called on the event loop, in order; see `MailboxIndex.subscribe` for the first."""
         ...
 
     def mailbox_gone(self) -> None:
-        """The mailbox has been deleted."""
+        """The mailbox has been deleted; nothing more will come."""
         ...
 
 
 class MailboxIndex:
-    """Use it on the event loop only. Between two awaits it does not change."""
+    """Lives on the event loop, and changes only during `await refresh()` or between two events."""
 
     def __init__(self, mailbox: MailboxId, store: MailStore, offload: Offload) -> None:
         self.mailbox = mailbox
+        self.gone = False
+        self.stale = True
+        """Something may have changed: call `refresh()` before relying on it."""
+        self.keywords: set[str] = set()
+        """Every flag that some message has or had since this was loaded, system flags aside."""
+        self.recent_from = 0
+        """Messages from this UID on have been shown to no session as new (RFC 3501 §2.3.2); 0 until somebody looked."""
         self._store = store
         self._offload = offload
         self._entries: dict[int, Entry] = {}
         self._uids = array("Q")
         self._modseq = ModSeq(0)
+        self._flag_sets: set[frozenset[str]] = set()
         self._listeners: list[IndexListener] = []
-        self._refreshing: asyncio.Task[None] | None = None
-        self._asked_again = False
-        self._looked_at = 0.0
-        self.stale = True
-        """A notice has come, or this is too old: ask `refresh()` before relying on it."""
-        self.gone = False
+        self._loading: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._asked = 0
+        self._answered = 0
 
     # ------------------------------------------------------------ asking
 
@@ -81,7 +77,7 @@ class MailboxIndex:
 
     @property
     def modseq(self) -> ModSeq:
-        """Up to where changes have been taken in: HIGHESTMODSEQ as far as this process knows."""
+        """Up to where changes have been taken in."""
         return self._modseq
 
     @property
@@ -97,3 +93,153 @@ class MailboxIndex:
         """In the order asked; those that are gone are left out."""
         get = self._entries.get
         return [entry for uid in uids if (entry := get(uid)) is not None]
+
+    def changed_since(self, modseq: int) -> list[Entry]:
+        """Entries with a higher mod-sequence, in UID order."""
+        return [entry for entry in self.entries(self._uids) if entry.modseq > modseq]
+
+    def first_without(self, flag: Flag) -> int | None:
+        """The lowest UID without this flag."""
+        return next((uid for uid in self._uids if flag not in self._entries[uid].flags), None)
+
+    @property
+    def has_listeners(self) -> bool:
+        return bool(self._listeners)
+
+    # ------------------------------------------------------------ keeping right
+
+    async def load(self) -> None:
+        """Read it all, once. Raises NOT_FOUND, UNAVAILABLE."""
+        if self._modseq:
+            return
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load())
+        try:
+            await asyncio.shield(self._loading)
+        finally:
+            if self._loading is not None and self._loading.done():
+                self._loading = None
+
+    async def refresh(self) -> None:
+        """Take in everything that was committed before this call. Raises NOT_FOUND once the mailbox is gone."""
+        self._asked += 1
+        mine = self._asked
+        while self._answered < mine:
+            await asyncio.shield(self._start_look())
+
+    def notice(self) -> None:
+        """Something may have changed: looked at now for those who listen, otherwise when somebody asks."""
+        self.stale = True
+        if any(listener.wants_news for listener in self._listeners):
+            self.look_soon()
+
+    def look_soon(self) -> None:
+        """Refresh, without anybody waiting for it."""
+        self._asked += 1
+        self._start_look()
+
+    def subscribe(self, listener: IndexListener) -> None:
+        """From now on the listener gets what changes after `modseq`."""
+        self._listeners.append(listener)
+
+    def unsubscribe(self, listener: IndexListener) -> None:
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    # ------------------------------------------------------------ inside
+
+    async def _load(self) -> None:
+        """The mod-sequence first: what changes while the pages are read is then told by the next look."""
+        mailbox = await self._offload(self._store.get_mailbox_by_id, self.mailbox)
+        after = 0
+        while page := await self._offload(self._store.list_entries, self.mailbox, after, PAGE_ENTRIES):
+            for entry in page:
+                self._entries[entry.uid] = entry
+            self._uids.extend([entry.uid for entry in page])
+            self._note_keywords(page)
+            after = page[-1].uid
+        self._modseq = mailbox.modseq
+
+    def _start_look(self) -> asyncio.Task[None]:
+        """The look under way, or a new one. One that began before somebody asked may miss what he asks for."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+            self._looking.add_done_callback(_note_failure)
+        return self._looking
+
+    async def _look(self) -> None:
+        answering = self._asked
+        self.stale = False
+        try:
+            changes = await self._offload(self._store.get_changes, self.mailbox, self._modseq)
+        except MailError as error:
+            self._looking = None
+            self.stale = True
+            if error.kind is Kind.NOT_FOUND:
+                self._lose()
+            raise
+        self._looking = None
+        self._answered = answering
+        self._apply(changes)
+        if self._asked > answering:
+            self._start_look()
+
+    def _apply(self, changes: Changes) -> None:
+        if not changes.changed and not changes.vanished:
+            self._modseq = max(self._modseq, changes.modseq)
+            return
+        self._remove([uid for uid in changes.vanished if self._entries.pop(uid, None) is not None])
+        for entry in changes.changed:
+            if entry.uid not in self._entries:
+                self._insert(entry.uid)
+            self._entries[entry.uid] = entry
+        self._note_keywords(changes.changed)
+        self._modseq = max(self._modseq, changes.modseq)
+        for listener in list(self._listeners):
+            listener.take(changes)
+
+    def _insert(self, uid: int) -> None:
+        if not self._uids or uid > self._uids[-1]:
+            self._uids.append(uid)
+        else:
+            self._uids.insert(bisect_right(self._uids, uid), uid)
+
+    def _remove(self, uids: Sequence[int]) -> None:
+        if len(uids) > SMALL_REMOVAL:
+            self._uids = array("Q", [uid for uid in self._uids if uid in self._entries])
+            return
+        for uid in uids:
+            del self._uids[bisect_left(self._uids, uid)]
+
+    def _note_keywords(self, entries: Iterable[Entry]) -> None:
+        """Few combinations of flags ever occur, so most entries cost one look into a set."""
+        for flags in {entry.flags for entry in entries} - self._flag_sets:
+            self._flag_sets.add(flags)
+            self.keywords.update(flag for flag in flags if not flag.startswith("\\"))
+
+    def _lose(self) -> None:
+        self.gone = True
+        for listener in list(self._listeners):
+            listener.mailbox_gone()
+
+
+class EmptyIndex(MailboxIndex):
+    """Of a folder that there is not: nothing is in it, and nothing ever happens."""
+
+    def __init__(self) -> None:
+        """Needs no store, for it never asks."""
+        super().__init__(NO_MAILBOX, None, None)  # type: ignore[arg-type]
+        self._modseq = ModSeq(1)
+        self.stale = False
+
+    async def refresh(self) -> None: ...
+
+    def notice(self) -> None: ...
+
+
+def _note_failure(task: asyncio.Task[None]) -> None:
+    """Perhaps nobody waits for it; then the next command meets the same trouble and answers it."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        if not isinstance(error, MailError):
+            raise error
+        log.info("a mailbox could not be looked at: %s", error)

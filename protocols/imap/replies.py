@@ -265,6 +265,9 @@ REPLACED = "Stored"
 CLOSED_BY_SELECT = "Closed the mailbox that was selected"
 
 LOGOUT = Bye(f"{PRODUCT} IMAP4 server signing off")
+NOT_ALLOWED = Bye("Server access not allowed", b"UNAVAILABLE")
+TOO_MANY_SESSIONS = Bye("Too many connections, try again later", b"UNAVAILABLE")
+TOO_MANY_FROM_ADDRESS = Bye("Too many connections from your address, try again later", b"UNAVAILABLE")
 SHUTTING_DOWN = Bye("The server is shutting down", b"UNAVAILABLE")
 IDLE_TOO_LONG = Bye("Nothing was heard for too long", b"INACTIVITY")
 TOO_MANY_LOGINS = Bye("Too many concurrent logins", b"LIMIT")

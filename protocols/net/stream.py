@@ -53,6 +53,7 @@ class Stream(asyncio.Protocol):
         self._writing_paused = False
         self._eof = False
         self._lost = False
+        self._nudged = False
         self._waiter: asyncio.Future[None] | None = None
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -147,6 +148,20 @@ class Stream(asyncio.Protocol):
                 return b""
             await self._wait()
         return await self._take(min(limit_bytes, len(self._buffer)))
+
+    async def wait_input(self) -> bool:
+        """Until there is something to read, or the peer has closed: true. False when somebody has called `nudge`."""
+        while not self._buffer and not self._eof:
+            if self._nudged:
+                self._nudged = False
+                return False
+            await self._wait()
+        return True
+
+    def nudge(self) -> None:
+        """Something has happened that the peer may want to hear of: end a `wait_input`, now or the next one."""
+        self._nudged = True
+        self._wake()
 
     async def readuntil(self, separator: bytes = b"\n", limit_bytes: int = 65536) -> bytes:
         """Up to and including the separator; what is left when the peer closed first.

@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Every command and the function that carries it out; joined from the files beside this one."""
+"""Every command and the function that carries it out; joined from the files beside this one.
+
+APPEND and REPLACE are not here: their messages arrive before their end does (`append.py`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from protocols.imap.handlers import connection, copy, expunge, fetch, login, select, store
+from protocols.imap.handlers.handler import Handlers
 
-from protocols.imap.commands import Command
-from protocols.imap.handlers.handler import Handler
-
-HANDLERS: Mapping[type[Command], Handler] = {}
+HANDLERS: Handlers = {
+    **connection.HANDLERS,
+    **login.HANDLERS,
+    **select.HANDLERS,
+    **fetch.HANDLERS,
+    **store.HANDLERS,
+    **copy.HANDLERS,
+    **expunge.HANDLERS,
+}

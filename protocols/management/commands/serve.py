@@ -27,6 +27,9 @@ from mailserver.store.interface import MailStore
 from mailserver.store.opening import open_store
 from mailserver.users.authenticator import DatabaseAuthenticator
 from mailserver.values import Protocol
+from protocols.imap import replies as imap_replies
+from protocols.imap.indexes import MailboxIndexes
+from protocols.imap.server import ImapService
 from protocols.net.admission import Refusal
 from protocols.net.bandwidth import Pools
 from protocols.net.daemon import DRAIN_SECONDS, Daemon, DaemonParts, Surroundings
@@ -42,7 +45,7 @@ from protocols.smtp import replies as smtp_replies
 from protocols.smtp.server import serve_smtp
 from protocols.supervisor.requests import connect_to_supervisor
 
-PROTOCOLS = {
+PROTOCOLS: dict[Protocol, ServedProtocol] = {
     Protocol.SMTP: ServedProtocol(
         serve_smtp,
         {
@@ -63,10 +66,23 @@ PROTOCOLS = {
 }
 
 
+def serve_imap4(store: MailStore, offload: ThreadOffload, heard: Notices) -> ServedProtocol:
+    """IMAP4, whose sessions share what they know of mailboxes."""
+    return ServedProtocol(
+        ImapService(MailboxIndexes(store, offload, heard)).serve,
+        {
+            Refusal.NOT_ALLOWED: imap_replies.format_reply(imap_replies.NOT_ALLOWED),
+            Refusal.TOO_MANY: imap_replies.format_reply(imap_replies.TOO_MANY_SESSIONS),
+            Refusal.TOO_MANY_FROM_ADDRESS: imap_replies.format_reply(imap_replies.TOO_MANY_FROM_ADDRESS),
+        },
+        lambda hostname: imap_replies.format_reply(imap_replies.SHUTTING_DOWN),
+    )
+
+
 class Command(BaseCommand):
     """`manage.py serve`: what `manage.py run` supervises; also runs alone."""
 
-    help = "Serve SMTP and POP3 (manage.py run starts this; it also runs alone, after manage.py prepare)."
+    help = "Serve SMTP, POP3 and IMAP4 (manage.py run starts this; it also runs alone, after manage.py prepare)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -101,9 +117,10 @@ async def serve(process: int, watcher: SnapshotWatcher, store: MailStore, drain_
     """Join the parts and run until SIGTERM or SIGINT."""
     supervisor = connect_to_supervisor(os.environ)
     tls, pools, offload, surroundings = TlsContexts(), Pools(), ThreadOffload(), Surroundings()
+    heard = Notices(notices.listen())
     sessions = Sessions(
         SessionTools(
-            protocols=PROTOCOLS,
+            protocols={**PROTOCOLS, Protocol.IMAP4: serve_imap4(store, offload, heard)},
             snapshot=watcher.current,
             tls_context=tls.current,
             surrounding=surroundings.current,
@@ -114,7 +131,6 @@ async def serve(process: int, watcher: SnapshotWatcher, store: MailStore, drain_
             pools=pools,
         )
     )
-    heard = Notices(notices.listen())
     daemon = Daemon(
         DaemonParts(
             process=process,
