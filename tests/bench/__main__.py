@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import argparse
 import poplib
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench import peer as peers
 from tests.bench.drivers import Pop3Load, Result, SmtpLoad, run_driver
+from tests.bench.imap import ImapBench
 from tests.bench.peer import Peer
+from tests.bench.rows import Row
 from tests.support.installation import Installation
 from tests.support.waiting import wait_until
 
@@ -27,31 +27,6 @@ DOMAIN = "bench.test"
 USERS = 20
 REST_SECONDS = 12
 """How long after the start memory is looked at: past the first tick of the worker."""
-
-
-@dataclass(slots=True)
-class Row:
-    """One line of the report; figures of the rounds."""
-
-    what: str
-    goal: str
-    ours: list[float] = field(default_factory=list)
-    peer: list[float] = field(default_factory=list)
-    unit: str = "/s"
-
-    def line(self) -> str:
-        ours = _figure(self.ours, self.unit)
-        peer = _figure(self.peer, self.unit)
-        both = statistics.median(self.ours) / statistics.median(self.peer) if self.ours and self.peer else 0.0
-        return f"{self.what:<46} {ours:>11} {peer:>11} {f'{both:.2f} x' if both else '':>8}   {self.goal}"
-
-
-def _figure(values: Sequence[float], unit: str) -> str:
-    return (
-        f"{statistics.median(values):,.0f}{unit}"
-        if len(values) and unit != " s"
-        else (f"{statistics.median(values):.1f}{unit}" if values else "")
-    )
 
 
 class Bench:
@@ -162,10 +137,14 @@ def measure(say: Callable[[str], None], messages: int, rounds: int) -> None:
         bench = Bench(ours, peer, messages, rounds)
         for row in (*bench.inbound(), *bench.outbound()):
             say(row.line())
+        for row in ImapBench(ours, peer, quick=rounds == 1).rows():
+            say(row.line())
         after = Row("memory after this load", "", [ours.memory_bytes() / 1e6], unit=" MB")
         say(after.line())
         if peer is None:
-            say("The peer is missing: install Debian's postfix and dovecot-lmtpd, dovecot-pop3d, and run this as root.")
+            say(
+                "The peer is missing: install postfix, dovecot-imapd, dovecot-lmtpd and dovecot-pop3d, and run this as root."
+            )
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ DOVECOT_CONF = """\
 base_dir = {folder}/dovecot-run
 state_dir = {folder}/dovecot-state
 log_path = {folder}/dovecot.log
-protocols = lmtp pop3
+protocols = lmtp pop3 imap
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
@@ -102,6 +102,15 @@ service pop3-login {{
     port = 0
   }}
 }}
+service imap-login {{
+  inet_listener imap {{
+    address = 127.0.0.1
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
 """
 
 
@@ -115,7 +124,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pillarbox-peer-"))
-        self.smtp_port, self.pop3_port = free_port(), free_port()
+        self.smtp_port, self.pop3_port, self.imap_port = free_port(), free_port(), free_port()
         self._dovecot: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Peer:
@@ -142,9 +151,13 @@ class Peer:
         mail.mkdir()
         os.chown(mail, nobody.pw_uid, nobody.pw_gid)
         configuration = self.folder / "dovecot.conf"
-        configuration.write_text(DOVECOT_CONF.format(folder=self.folder, pop3=self.pop3_port, password=PASSWORD))
+        ports = {"pop3": self.pop3_port, "imap": self.imap_port}
+        configuration.write_text(DOVECOT_CONF.format(folder=self.folder, password=PASSWORD, **ports))
         self._dovecot = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", configuration])
-        wait_until(lambda: (self.folder / "lmtp").exists() and _answers(self.pop3_port), 20, "Dovecot")
+        wait_until(self._dovecot_is_ready, 20, "Dovecot")
+
+    def _dovecot_is_ready(self) -> bool:
+        return (self.folder / "lmtp").exists() and _answers(self.pop3_port) and _answers(self.imap_port)
 
     def _start_postfix(self) -> None:
         configuration = self.folder / "postfix"

@@ -25,7 +25,7 @@ from tests.support.processes import descendants, proportional_bytes, read_proc
 from tests.support.sources import ROOT
 from tests.support.waiting import wait_until
 
-STANDARD_PORTS = {"smtp": 25, "submission": 587, "smtps": 465, "pop3": 110, "pop3s": 995}
+STANDARD_PORTS = {"smtp": 25, "submission": 587, "smtps": 465, "pop3": 110, "pop3s": 995, "imap4": 143, "imaps": 993}
 OFFSETS = range(12000, 31000)
 """Below the ports that Linux gives to outgoing connections."""
 READY_SECONDS = 60

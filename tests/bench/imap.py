@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""The IMAP4 rows of `make bench`: mixed commands, a large mailbox, a search in many texts, sessions that idle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from tests.bench.imap_drivers import Figures, Filling, Idlers, MixedLoad, Timing, run_driver
+from tests.bench.peer import PASSWORD, Peer
+from tests.bench.rows import Row
+from tests.support.installation import Installation
+
+CLIENTS = 20
+PER_CLIENT = 200
+"""Messages in each mailbox before the mixed commands begin."""
+NEEDLE = "zymurgy"
+SMALL_BYTES = 600
+"""Messages of the large mailbox: what is measured there does not depend on their size."""
+BIG_USER = "pop1"
+IDLERS_PER_USER = 18
+"""Below the limit of concurrent logins."""
+SEARCH = f'SEARCH TEXT "{NEEDLE}"'
+
+
+class ImapBench:
+    """Our server, and the peer if there is one."""
+
+    def __init__(self, ours: Installation, peer: Peer | None, *, quick: bool) -> None:
+        self._ours = ours
+        self._ports = {"ours": ours.port("imap4")} | ({"peer": peer.imap_port} if peer is not None else {})
+        self._rounds = 1 if quick else 3
+        self._seconds = 5.0 if quick else 15.0
+        self._large = 20_000 if quick else 100_000
+
+    def rows(self) -> Iterator[Row]:
+        yield self._mixed()
+        yield from self._large_mailbox()
+        yield self._idle()
+
+    def _mixed(self) -> Row:
+        row = Row(f"IMAP4 mixed commands, {CLIENTS} clients, {self._seconds:.0f} s", "0.5 x the peer's")
+        for port in self._ports.values():
+            for number in range(1, CLIENTS + 1):
+                run_driver(Filling(port, f"u{number}", PASSWORD, PER_CLIENT))
+        for _ in range(self._rounds):
+            for who, port in self._ports.items():
+                figures = run_driver(MixedLoad(port, "u%d", PASSWORD, CLIENTS, self._seconds))
+                _none_refused(figures)
+                row.of(who).append(figures.rate)
+        return row
+
+    def _large_mailbox(self) -> Iterator[Row]:
+        cold = Row(f"IMAP4 SELECT of {self._large:,} messages, cold", "500 ms", unit=" ms")
+        warm = Row(f"IMAP4 SELECT of {self._large:,} messages, warm", "50 ms", unit=" ms")
+        first = Row(f"text search in {2 * self._large:,} messages, first", "", unit=" ms")
+        again = Row(f"text search in {2 * self._large:,} messages, again", "300 ms", unit=" ms")
+        for who in self._ports:
+            self._fill(who)
+            if who == "ours":
+                self._ours.stop()
+                self._ours.start()
+            cold.of(who).append(self._time(who, "SELECT INBOX"))
+            warm.of(who).append(self._time(who, "SELECT INBOX"))
+            self._fill(who)
+            first.of(who).append(self._time(who, SEARCH, "SELECT INBOX"))
+            again.of(who).append(self._time(who, SEARCH, "SELECT INBOX"))
+        yield from (cold, warm, first, again)
+
+    def _fill(self, who: str) -> None:
+        filling = Filling(self._ports[who], BIG_USER, PASSWORD, self._large, size_bytes=SMALL_BYTES, needle=NEEDLE)
+        run_driver(filling)
+
+    def _time(self, who: str, command: str, before: str = "") -> float:
+        figures = run_driver(Timing(self._ports[who], BIG_USER, PASSWORD, command, before))
+        if command == SEARCH and figures.said.count(" ") < self._large // 1000:
+            raise SystemExit(f"{who} did not find the messages: {figures.said}")
+        return figures.seconds * 1000
+
+    def _idle(self) -> Row:
+        """How much more memory the daemon takes for sessions that idle, of as many users as there are."""
+        sessions = CLIENTS * IDLERS_PER_USER
+        row = Row(f"memory of {sessions} sessions that idle", "60 KB each", unit=" MB")
+        daemons = self._ours.daemons()
+        before = self._ours.memory_bytes(daemons)
+
+        async def hold() -> float:
+            idlers = Idlers()
+            try:
+                await idlers.open(self._ports["ours"], "u%d", PASSWORD, sessions, IDLERS_PER_USER)
+                return (self._ours.memory_bytes(daemons) - before) / 1e6
+            finally:
+                idlers.close()
+
+        row.ours.append(asyncio.run(hold()))
+        return row
+
+
+def _none_refused(figures: Figures) -> None:
+    if figures.refused:
+        raise SystemExit(f"{figures.refused} commands were refused")
