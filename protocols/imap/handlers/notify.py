@@ -8,6 +8,7 @@ says that a mailbox may have changed; the store is asked only then, once for all
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,9 +19,13 @@ from mailserver.store.interface import MailStore
 from mailserver.values import PUBLIC, MailboxId
 from protocols.imap import commands as c
 from protocols.imap import replies
+from protocols.imap.fetch_items import BinarySection, BodySection, FetchItem
+from protocols.imap.handlers.fetch import answer_fetch
 from protocols.imap.handlers.handler import Handlers
 from protocols.imap.notify import Event, Watch
 from protocols.imap.replies import Completion
+from protocols.imap.selected import Selected
+from protocols.imap.sequence import SequenceSet
 from protocols.imap.session import Session
 from protocols.imap.watching import Listener, Picture, describe_all, describe_changes, watched_mailboxes
 
@@ -69,6 +74,8 @@ class Lookout:
         self._folders_touched = False
         self._looked_at = 0.0
         self._endings: dict[str, Callable[[], None]] = {}
+        self._selected: Selected | None = None
+        self._shown_uid = 0
 
     def start(self, picture: Picture) -> None:
         session = self._session
@@ -88,6 +95,7 @@ class Lookout:
 
     async def tell(self) -> None:
         """Say what has changed since the last time; nothing, and at no cost, if nothing was heard of."""
+        await self._show_new_messages()
         if time.monotonic() - self._looked_at > POLL_SECONDS:
             self._folders_touched = True
         if not self._folders_touched and not self._touched:
@@ -104,6 +112,21 @@ class Lookout:
         self._take(picture)
         data = describe_changes(old, picture, self.listener, _selected_id(self._session))
         await self._session.send_untagged(data)
+
+    async def _show_new_messages(self) -> None:
+        """What MessageNew asks for of each message that has come into the selected mailbox (RFC 5465 §5.1)."""
+        selected, group = self._session.selected, self.listener.selected_group
+        if selected is None or group is None or not group.items:
+            self._selected = None
+            return
+        last, self._shown_uid = self._shown_uid, selected.view.largest_uid
+        if selected is not self._selected:
+            self._selected = selected
+            return
+        uids = list(selected.view.uids[bisect_right(selected.view.uids, last) :])
+        if uids:
+            items = tuple(_peeking(item) for item in group.items)
+            await answer_fetch(self._session, c.Fetch("*", True, SequenceSet(((uids[0], uids[-1]),)), items), uids)
 
     async def look_at_all(self) -> Picture:
         """Everything that is watched, as it is now."""
@@ -149,6 +172,11 @@ class Lookout:
         for end in self._endings.values():
             end()
         self._endings.clear()
+
+
+def _peeking(item: FetchItem) -> FetchItem:
+    r"""Telling of a message does not set \Seen (RFC 5465 §5.1)."""
+    return replace(item, peek=True) if isinstance(item, BodySection | BinarySection) else item
 
 
 # ---------------------------------------------------------------- looking, in a thread
