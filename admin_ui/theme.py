@@ -58,6 +58,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _item("Services", "dns", "config_service_changelist"),
             _item("Access for all services", "shield", "global-access"),
             _item("Bandwidth pools", "speed", "config_bandwidthpool_changelist"),
+            _item("Hidden capabilities", "visibility_off", "config_capabilityhiding_changelist"),
         ],
     },
     {

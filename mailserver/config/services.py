@@ -46,6 +46,7 @@ __all__ = [
     "delete_service",
     "first_run",
     "get_setting",
+    "hide_capabilities",
     "lan_rules",
     "make_self_signed",
     "read_settings",
@@ -55,6 +56,7 @@ __all__ = [
     "set_pool",
     "set_setting",
     "set_settings",
+    "show_capabilities",
     "touch_revision",
     "update_service",
 ]
@@ -151,6 +153,34 @@ def delete_pool(number: int) -> None:
         touch_revision()
 
 
+def hide_capabilities(
+    capabilities: str, *, user: int | None = None, client: str = "", comment: str = "", hiding_id: int | None = None
+) -> int:
+    """Do not announce these capabilities to a user (None: everybody) or a mail program; changes one with `hiding_id`.
+
+    Gives its id.
+    """
+    words = " ".join(dict.fromkeys(capabilities.upper().split()))
+    row = models.CapabilityHiding.objects.filter(pk=hiding_id).first() or models.CapabilityHiding()
+    row.user_id, row.client, row.capabilities, row.comment = user, client.strip(), words, comment.strip()
+    problems = _clean(row)
+    if "IMAP4REV1" in words.split() and not problems:
+        problems = {"capabilities": ["Without IMAP4REV1 no program would go on."]}
+    if problems:
+        raise InvalidInput(problems)
+    with transaction.atomic():
+        row.save()
+        touch_revision()
+    return row.pk
+
+
+def show_capabilities(hiding_id: int) -> None:
+    """The end of a `hide_capabilities`."""
+    with transaction.atomic():
+        models.CapabilityHiding.objects.filter(pk=hiding_id).delete()
+        touch_revision()
+
+
 def _set_fields(service: models.Service, fields: Mapping[str, object]) -> Problems:
     unknown = set(fields) - FIELDS
     for field in set(fields) & FIELDS:
@@ -177,7 +207,7 @@ def _check_service(
     return problems
 
 
-def _clean(row: models.Service | models.BandwidthPool, *, unique: bool = True) -> Problems:
+def _clean(row: models.Service | models.BandwidthPool | models.CapabilityHiding, *, unique: bool = True) -> Problems:
     try:
         row.full_clean(exclude={"kind"}, validate_unique=unique)
     except ValidationError as error:

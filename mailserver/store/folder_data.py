@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What is kept about folders beside their messages: subscriptions, access rights, annotations, how much is used.
 
-RFC 9051 §6.3.7 (SUBSCRIBE), RFC 4314 (ACL), RFC 5464 (METADATA), RFC 9208 (QUOTA). Part of the store's interface: plain
-values, and a Protocol that both stores implement. What somebody may do with a folder, `folders.py` decides.
+RFC 9051 §6.3.7 (SUBSCRIBE), RFC 4314 (ACL), RFC 5464 (METADATA), RFC 9208 (QUOTA). Pure. Part of the store's interface:
+plain values, and a Protocol that both stores implement. What somebody may do with a folder, `folders.py` decides.
 """
 
 from __future__ import annotations

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from django.db import transaction
 from django.db.models import Sum
 
+from mailserver.errors import InvalidInput
 from mailserver.store import folder_rows, mailboxes
+from mailserver.store.folder_data import AccessEntry
 from mailserver.store.interface import Mailbox as MailboxValue
 from mailserver.store.models import Mailbox
-from mailserver.values import SPECIAL_MAILBOXES, UserId
+from mailserver.values import PUBLIC, SPECIAL_MAILBOXES, MailboxId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,25 @@ def delete_user_mail(user: UserId) -> None:
     """
     rows = Mailbox.objects.select_for_update().filter(user_id=user).order_by("id")
     Mailbox.objects.filter(id__in=[row.pk for row in rows]).delete()
+
+
+def create_public_folder(name: str) -> MailboxValue:
+    """A folder of nobody's; administrators see it until it is shared. Raises EXISTS, FORBIDDEN for no name."""
+    return mailboxes.create_mailbox(PUBLIC, name)
+
+
+@transaction.atomic
+def replace_access(mailbox: MailboxId, entries: Sequence[AccessEntry]) -> None:
+    """The whole access list. Raises NOT_FOUND, and InvalidInput for somebody who is in it twice or owns the folder."""
+    keys = [(entry.user, entry.negative) for entry in entries]
+    owner = mailboxes.get_mailbox_by_id(mailbox).user
+    if any(entry.user == owner for entry in entries):
+        raise InvalidInput({"access": ["The owner may do everything already."]})
+    if len(set(keys)) < len(keys):
+        raise InvalidInput({"access": ["Somebody is in the list twice."]})
+    present = folder_rows.list_access([mailbox]).get(mailbox, ())
+    gone = [replace(entry, rights="") for entry in present if (entry.user, entry.negative) not in keys]
+    folder_rows.set_access(mailbox, [*gone, *entries])
 
 
 def count_messages(user: UserId) -> int:

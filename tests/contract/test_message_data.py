@@ -19,12 +19,15 @@ from tests.support.stores import make_body, make_spooled
 pytestmark = pytest.mark.usefixtures("still_clock", "data_folder")
 GONE = ContentId(10**9)
 
-PLAIN = b"From: Anna <anna@example.test>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nHello  world,\r\nsecond line\r\n"
+PLAIN = (
+    b"From: Anna <anna@example.test>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nHello  world,\r\nsecond line\r\n"
+)
 QUOTED = (
     b"Subject: two\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
     b"--b\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     b"<p>Stra=C3=9Fe und <b>Ger=C3=\r\n=A4t</b></p>\r\n"
-    b"--b\r\nContent-Type: application/pdf; name=offer.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nSGVsbG8=\r\n--b--\r\n"
+    b"--b\r\nContent-Type: application/pdf; name=offer.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    b"SGVsbG8=\r\n--b--\r\n"
 )
 
 

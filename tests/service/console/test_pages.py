@@ -28,7 +28,10 @@ PAGES = (
     "/admin/config/service/add/",
     "/admin/config/bandwidthpool/",
     "/admin/config/bandwidthpool/add/",
+    "/admin/config/capabilityhiding/",
+    "/admin/config/capabilityhiding/add/",
     "/admin/store/mailbox/",
+    "/admin/store/mailbox/add/",
     "/admin/outqueue/queuedrecipient/",
 )
 
