@@ -22,6 +22,7 @@ from typing import Any
 
 from mailserver.config.snapshot import Binding
 from mailserver.project.environment import read_environment
+from mailserver.project.owner import explain_unreadable
 from protocols.supervisor.lock import AlreadyRunning, lock_folder
 from protocols.supervisor.options import HELP, add_options, environment_for, name_as_typed, project_folder
 from protocols.supervisor.ports import Ports
@@ -68,15 +69,19 @@ def _prepare(environment: Mapping[str, str], user: pwd.struct_passwd | None) -> 
     if user is not None:
         groups = os.getgrouplist(user.pw_name, user.pw_gid)
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
-    finished = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, str(project_folder() / "manage.py"), "prepare", "--json"],
-        env=dict(environment),
-        cwd=project_folder(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        check=False,
-        **as_user,
-    )
+    try:
+        finished = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, str(project_folder() / "manage.py"), "prepare", "--json"],
+            env=dict(environment),
+            cwd=project_folder(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            check=False,
+            **as_user,
+        )
+    except PermissionError:
+        say(explain_unreadable(user.pw_name if user is not None else "This user"), file=sys.stderr)
+        return None
     if finished.returncode != 0:
         say("Pillarbox did not start: the database could not be prepared.", file=sys.stderr)
         return None
