@@ -112,6 +112,7 @@ class SmtpHandler:
     async def handle_MAIL(self, session: SmtpSession, transaction: Transaction, mail: MailFrom) -> bytes:
         """Begin a message, if this client may send at all."""
         transaction.mail = mail
+        transaction.started = clock.now()
         transaction.sending_user = self._find_sender(session, mail.reverse_path)
         reply = policy.refuse_sender(self._service, self._standing(session), mail.size)
         if reply is None:

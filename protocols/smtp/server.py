@@ -279,7 +279,7 @@ class SmtpServer(SMTP):
 
     # ------------------------------------------------------------ TLS
 
-    @syntax("STARTTLS", when="tls_context")
+    @syntax("STARTTLS")
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         """RFC 3207 §4. Afterwards nothing that the client said before is known any more (§4.2)."""
         if arg:
@@ -378,7 +378,6 @@ class SmtpServer(SMTP):
             await self.push(replies.NESTED_MAIL)
             return
         mail = parse_mail_from(arg or "", self._keywords(MAIL_KEYWORDS, MAIL_DSN_KEYWORDS))
-        self.envelope = self._create_envelope()
         reply = await self._handler.handle_MAIL(self.session, self.envelope, mail)
         if not self.envelope.begun:
             self._set_post_data_state()
