@@ -23,6 +23,7 @@ from workers.work import do_due
 log = logging.getLogger("pillarbox.worker")
 
 BEAT_SECONDS = 10.0
+SEE_STOP_SECONDS = 0.5
 
 
 class WorkerLife(threading.Thread):
@@ -79,9 +80,16 @@ class WorkerLife(threading.Thread):
 _life: WorkerLife | None = None
 
 
+def _do_nothing() -> None:
+    """The consumer looks whether it shall stop each time its loop has come round."""
+
+
 @signals.worker_ready.connect
-def _begin(**_kwargs: Any) -> None:
+def _begin(sender: Any, **_kwargs: Any) -> None:
+    """With RabbitMQ and Redis the consumer sleeps in an event loop that signals do not wake: a timer does."""
     global _life
+    if getattr(sender, "hub", None) is not None:
+        sender.hub.call_repeatedly(SEE_STOP_SECONDS, _do_nothing)
     _life = WorkerLife()
     _life.start()
 
