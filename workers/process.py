@@ -15,7 +15,6 @@ from kombu.exceptions import OperationalError
 
 from mailserver import logs, notices
 from mailserver.activity import services as activity
-from mailserver.activity.models import Process
 from mailserver.config.catalog import LOG_MAX_KILOBYTES
 from mailserver.config.stored import get_setting
 from workers.work import do_due
@@ -58,8 +57,8 @@ class WorkerLife(threading.Thread):
     def _beat(self) -> None:
         try:
             if self._process is None:
-                self._process = activity.register_process(Process.Kind.WORKER)
-            activity.heartbeat(self._process, Process.Kind.WORKER)
+                self._process = activity.register_process(activity.ProcessKind.WORKER)
+            activity.heartbeat(self._process, activity.ProcessKind.WORKER)
             logs.set_max_kilobytes(get_setting(LOG_MAX_KILOBYTES))
         except (DatabaseError, InterfaceError) as error:
             log.warning("the database is out of reach: %s", error)
