@@ -44,16 +44,9 @@ from mailserver.values import (
     Uid,
     UserId,
 )
+from tests.support.filings import WAIT_SECONDS, make_body, make_filing, make_unit
 from tests.support.still_clock import StillClock
-from tests.support.stores import (
-    WAIT_SECONDS,
-    make_body,
-    make_filing,
-    make_process,
-    make_unit,
-    make_user,
-    open_database_store,
-)
+from tests.support.stores import make_process, make_user, open_database_store
 
 pytestmark = pytest.mark.usefixtures("still_clock")
 LONG_AGO = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)

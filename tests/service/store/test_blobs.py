@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from mailserver.store.blobs import BlobStore, LocalBlobs
 from mailserver.store.s3 import S3Blobs
-from tests.support.stores import make_body, make_spooled
+from tests.support.filings import make_body, make_spooled
 
 DATA = b"0123456789" * 20_000
 

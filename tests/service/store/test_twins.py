@@ -18,8 +18,9 @@ from mailserver.errors import MailError
 from mailserver.store.interface import Copying, FlagChange, MailStore, Removal, Unit, UnitResult
 from mailserver.store.memory import MemoryStore
 from mailserver.values import ContentId, Flag, MailboxId, ModSeq, Uid, UserId
+from tests.support.filings import WAIT_SECONDS, make_filing, make_unit
 from tests.support.still_clock import StillClock
-from tests.support.stores import WAIT_SECONDS, make_filing, make_unit, make_user, open_database_store
+from tests.support.stores import make_user, open_database_store
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
