@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import json
 import os
 import pwd
@@ -18,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mailserver.config.snapshot import Binding
 from mailserver.project.environment import read_environment
@@ -31,7 +30,11 @@ from protocols.supervisor.roles import DaemonRole, WebRole, WorkerRole
 from protocols.supervisor.supervisor import Supervisor
 from protocols.supervisor.table import Line, format_commands, format_credentials, format_table
 
-say = functools.partial(print, flush=True)
+
+def say(text: object, file: TextIO | None = None) -> None:
+    """To the person at the terminal; one who has gone away (`| head`) is no reason to stop serving mail."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, file=file, flush=True)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -113,8 +116,8 @@ def _supervise(
     daemons = [DaemonRole(manage, environment, ports, selector) for _ in range(options.workers)]
     missing = sum(bool(line.error) for line in lines) + bool(console_error)
     ready = "Pillarbox is ready." if not missing else "Pillarbox is ready, save for what does not listen (see above)."
-    with contextlib.suppress(BrokenPipeError):
-        Supervisor([*daemons, web, WorkerRole(environment)], project_folder(), selector, lambda: say(ready), say).run()
+    roles = [*daemons, web, WorkerRole(environment)]
+    Supervisor(roles, project_folder(), selector, lambda: say(ready), say).run()
     return 0
 
 
