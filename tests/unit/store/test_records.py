@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,11 @@ def test_bodies_are_where_the_environment_says(place: str, kind: type, settings:
         folder = Path(place) if place else data_folder / "blobs"
         assert blobs.path("abcd") == folder / "ab" / "abcd"
     assert opening.spool_folder() == data_folder / "spool"
+
+
+def test_an_object_store_without_boto3_is_explained(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "mailserver.store.s3", raising=False)
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    settings.ENVIRONMENT = replace(settings.ENVIRONMENT, blobs="s3://bucket")
+    with pytest.raises(SystemExit, match="needs boto3"):
+        opening.open_blobs()
