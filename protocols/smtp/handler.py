@@ -32,6 +32,7 @@ from mailserver.pipeline.verdict import Refuse
 from mailserver.store.interface import Unit, UnitResult
 from mailserver.values import Address, Body, Protocol, Recipient
 from protocols.net.connection import Connection
+from protocols.sasl.login import may_send_password
 from protocols.sasl.mechanisms import offered
 from protocols.smtp import policy, replies
 from protocols.smtp.grammar import GrammarError, MailFrom, RcptTo, parse_mailbox
@@ -85,7 +86,8 @@ class SmtpHandler:
         client = self._connection.client
         if not policy.login_offered(self._service, client):
             return ()
-        return self._mechanisms(plain=policy.plain_login_allowed(self._service, client))
+        encryption_required = self._service.require_encrypted_login
+        return self._mechanisms(plain=may_send_password(client, encryption_required=encryption_required))
 
     def refuse_login(self, session: SmtpSession, transaction: Transaction, mechanism: str) -> bytes | None:
         """Why nobody can log in now, or in this way (RFC 4954 §4)."""

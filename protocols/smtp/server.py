@@ -56,6 +56,8 @@ COMMANDS_IN_A_TURN = 50
 READ_BYTES = 16 * 1024
 """Taken from the stream at a time. Larger pieces are no faster, and 50 large messages at once then need 24 MB instead
 of 13 (tried)."""
+MAX_SHOWN_VERB = 10
+"""An unknown word that is longer is not shown in the transcript."""
 MAX_HELO_CHARACTERS = 255
 """RFC 5321 §4.5.3.1.2."""
 
@@ -139,7 +141,7 @@ class SmtpServer(SMTP):
             await asyncio.sleep(0)
         line = await self._read_line()
         if self._connection.transcript.enabled:
-            self._connection.transcript.received(sanitize(line))
+            self._connection.transcript.received(_for_log(line))
         command = parse_command(line)
         if len(line) > MAX_COMMAND_OCTETS and command.verb != "AUTH":
             raise GrammarError(Wrong.LINE_LENGTH, "Line too long")
@@ -459,6 +461,14 @@ class SmtpServer(SMTP):
             self._stream.set_deadline(reception.patience_seconds(elapsed))
             reception.take(await self._read())
         self._lines.receive(reception.rest)
+
+
+def _for_log(line: bytes) -> bytes:
+    """A line as the transcript may show it. What is no command may be a password that came at the wrong moment."""
+    verb = line.split(maxsplit=1)[0] if line.strip() else b""
+    if verb.decode("latin-1").upper() in COMMANDS.keys() | NOT_IMPLEMENTED:
+        return bytes(sanitize(line))
+    return b"%s ..." % (verb if verb.isalpha() and len(verb) <= MAX_SHOWN_VERB else b"")
 
 
 COMMANDS: dict[str, Callable[[SmtpServer, str | None], Awaitable[None]]] = {
