@@ -50,7 +50,6 @@ class NewEntry:
     mailbox: MailboxId
     flags: frozenset[str] = frozenset()
     internal_date: datetime | None = None
-    recipient: str = ""
 
 
 @dataclass(frozen=True, slots=True)
