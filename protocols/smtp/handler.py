@@ -30,7 +30,7 @@ from mailserver.pipeline.message import IncomingMessage, Origin
 from mailserver.pipeline.stages import run_pipeline
 from mailserver.pipeline.verdict import Refuse
 from mailserver.store.interface import Unit, UnitResult
-from mailserver.values import Address, Body, Protocol, Recipient
+from mailserver.values import Address, Body, Protocol, Recipient, UserId
 from protocols.net.connection import Connection
 from protocols.sasl.login import may_send_password
 from protocols.sasl.mechanisms import offered
@@ -164,7 +164,12 @@ class SmtpHandler:
         return None
 
     def _standing(self, session: SmtpSession) -> Standing:
-        return Standing(self._connection.client, session.user is not None)
+        return Standing(self._connection.client, session.user is not None and self._may_still_send(session.user.id))
+
+    def _may_still_send(self, user_id: UserId) -> bool:
+        """Who was disabled during the session may not. A user so new that the snapshot has not heard of it may."""
+        user = self._connection.snapshot().directory.users.get(user_id)
+        return user is None or (user.active and Protocol.SMTP in user.protocols)
 
     def _find_sender(self, session: SmtpSession, reverse_path: Address | None) -> User | None:
         """Who sends: by login, or by address where a trusted client did not log in (spec smtp-server 1.2)."""
