@@ -359,23 +359,13 @@ async def test_transcript_shows_commands_and_no_password(world: World) -> None:
     assert not any(secret in wire for secret in (b"AGJvYg", b"Ym9i", b"c2Vj"))
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"AUTHX PLAIN AGJvYgBzZWNyZXQ=",
-        b"AUTH=PLAIN AGJvYgBzZWNyZXQ=",
-        b"AGJvYgBzZWNyZXQ=",
-        b"PASS secret",
-        b"\xffsecret",
-    ],
-)
-async def test_transcript_shows_no_password_that_came_at_the_wrong_moment(world: World, line: bytes) -> None:
+async def test_transcript_shows_no_password_that_came_at_the_wrong_moment(world: World) -> None:
     """A client that was told AUTH is not possible now may send the rest of it all the same."""
     world.transcript = transcript = Recording()
-    await talk(world, line + b"\r\n")
+    lines = (b"AUTHX PLAIN AGJvYgBzZ", b"AUTH=PLAIN AGJvYgBzZ", b"AGJvYgBzZWNyZXQ=", b"PASS secret", b"\xffsecret")
+    await talk(world, *(line + b"\r\n" for line in lines))
     wire = b"\n".join(transcript.lines)
-    assert b"> EHLO client.example" in wire
-    assert wire.count(b" ...") == 1
+    assert wire.count(b" ...") == len(lines)
     assert not any(secret in wire for secret in (b"AGJvYg", b"secret"))
 
 
