@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -50,10 +51,14 @@ def _number_field(setting: Setting[Any], described: dict[str, Any]) -> forms.Int
     )
 
 
-def _choices(setting: Setting[Any]) -> list[tuple[str, str]]:
-    if setting is TIME_ZONE:
-        return [(zone, zone.replace("_", " ")) for zone in sorted(available_timezones())]
-    return list(setting.choices)
+def _choices(setting: Setting[Any]) -> tuple[tuple[str, str], ...]:
+    return _time_zones() if setting is TIME_ZONE else setting.choices
+
+
+@cache
+def _time_zones() -> tuple[tuple[str, str], ...]:
+    """Read from some hundred files, which do not change while this runs."""
+    return tuple((zone, zone.replace("_", " ")) for zone in sorted(available_timezones()))
 
 
 def _help(setting: Setting[Any]) -> str:

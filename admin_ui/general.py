@@ -12,8 +12,8 @@ from django.forms import BoundField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from admin_ui.fields import form_field
-from admin_ui.pages import Page
-from mailserver.config.catalog import GENERAL, LISTEN_ADDRESS, PORT_OFFSET, Setting
+from admin_ui.pages import Page, tell_refusal
+from mailserver.config.catalog import GENERAL, LISTEN_ADDRESS, PORT_OFFSET, SETUP_DONE, Setting
 from mailserver.config.services import read_settings, set_settings
 from mailserver.errors import InvalidInput
 
@@ -28,8 +28,8 @@ GROUPS: dict[str, str] = {
 }
 """The first part of a setting's name, and the heading of those settings."""
 
-RECORDED = frozenset({LISTEN_ADDRESS.name, PORT_OFFSET.name})
-"""What the first start wrote down of its surroundings: no defaults to go back to."""
+RECORDED = frozenset({LISTEN_ADDRESS.name, PORT_OFFSET.name, SETUP_DONE.name})
+"""What was written down of the surroundings and of work that is done: no defaults to go back to."""
 
 
 def _field_name(setting: Setting[Any]) -> str:
@@ -66,14 +66,23 @@ class SettingsForm(forms.Form):
 def settings_page(request: HttpRequest) -> Page | HttpResponse:
     """Shows, saves and restores the settings."""
     if request.method == "POST" and "restore" in request.POST:
-        set_settings({setting.name: setting.default for setting in GENERAL if setting.name not in RECORDED})
-        messages.success(request, "The settings have their usual values again.")
+        _restore(request)
         return HttpResponseRedirect(request.path)
     form = SettingsForm(request.POST or None, initial=_stored())
     if request.method == "POST" and form.is_valid() and form.save():
         messages.success(request, "The settings are saved and in force.")
         return HttpResponseRedirect(request.path)
     return Page("console/settings.html", "General settings", {"form": form})
+
+
+def _restore(request: HttpRequest) -> None:
+    """All of them, or none: a default may name a user who is gone."""
+    try:
+        set_settings({setting.name: setting.default for setting in GENERAL if setting.name not in RECORDED})
+    except InvalidInput as error:
+        tell_refusal(request, error)
+    else:
+        messages.success(request, "The settings have their usual values again.")
 
 
 def _stored() -> dict[str, Any]:

@@ -23,8 +23,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mailserver import clock
-from mailserver.activity.models import Process
-from mailserver.activity.services import RunningProcess, list_processes
+from mailserver.activity.services import ProcessKind, RunningProcess, list_processes
 from mailserver.config.catalog import TIME_ZONE
 from mailserver.config.stored import get_setting
 from mailserver.journey.services import counts_since
@@ -64,7 +63,7 @@ def _find_problems() -> list[str]:
         processes = [process for process in list_processes() if process.alive]
     except (DatabaseError, InterfaceError):
         return ["The database does not answer."]
-    daemons = [process for process in processes if process.kind == Process.Kind.SERVE]
+    daemons = [process for process in processes if process.kind == ProcessKind.SERVE]
     if not daemons:
         return ["No mail service is running."]
     states = [state for daemon in daemons for state in daemon.listeners]
@@ -117,7 +116,7 @@ class _ProcessCollector(Collector):
         return today
 
     def _daemons(self) -> list[RunningProcess]:
-        return [process for process in self._processes if process.kind == Process.Kind.SERVE]
+        return [process for process in self._processes if process.kind == ProcessKind.SERVE]
 
     def _up(self) -> Metric:
         up = GaugeMetricFamily("pillarbox_processes", "Processes that are alive.", labels=["kind"])

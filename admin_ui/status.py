@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib import messages
 from django.db.models import Count
@@ -32,6 +32,8 @@ from mailserver.outqueue.models import QueuedRecipient
 from mailserver.values import Protocol
 
 REFRESH_SECONDS = 4
+STARTING = timedelta(seconds=30)
+"""A worker reports some seconds after the services listen: until then its absence is no news."""
 
 PROTOCOL_NAMES: dict[str, str] = {Protocol.SMTP.value: "SMTP", Protocol.POP3.value: "POP3"}
 
@@ -173,6 +175,11 @@ def _session(process: int, session: SessionBrief) -> ShownSession:
     )
 
 
+def _has_just_started(processes: list[RunningProcess]) -> bool:
+    alive = [process.started for process in processes if process.alive]
+    return bool(alive) and clock.now() - min(alive) < STARTING
+
+
 def _process(process: RunningProcess) -> ShownProcess:
     label = Process.Kind(process.kind).label
     place = f"{process.host}, process {process.pid}"
@@ -188,7 +195,7 @@ def _problems(processes: list[RunningProcess], services: tuple[ShownService, ...
     alive = {process.kind for process in processes if process.alive}
     if Process.Kind.SERVE not in alive:
         yield "Mail is neither accepted nor given out: no protocol daemon (manage.py serve) is running."
-    if Process.Kind.WORKER not in alive:
+    if Process.Kind.WORKER not in alive and not _has_just_started(processes):
         yield "Nothing is cleaned up or sent later: no worker is running."
     yield from (f"{service.name}: {service.state}." for service in services if service.tone == "bad")
     yield from (process.problem for process in processes if process.alive and process.problem)

@@ -149,7 +149,10 @@ def _publish_by_sockets(notices: list[str]) -> None:
     except OSError:
         return
     if _sender is None:
-        _sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            _sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        except OSError:  # no descriptor is free: a notice is lost, as it may be
+            return
         _sender.setblocking(False)
     for name in listeners:
         _send(_sender, _folder() / name, notices)

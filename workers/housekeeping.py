@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 
 from django.conf import settings
+from django.core.management import call_command
 
 from mailserver import clock
 from mailserver.activity.services import forget_dead
@@ -28,8 +29,9 @@ def clean_store(payload: Mapping[str, object]) -> None:
 
 
 def clean_records(payload: Mapping[str, object]) -> None:
-    """Journeys past their time, processes long dead, broker files that nobody fetched."""
+    """Journeys past their time, processes long dead, broker files that nobody fetched, console sessions that ended."""
     now = clock.now()
+    call_command("clearsessions")
     journeys = forget_old(now)
     processes = forget_dead(now)
     files = clear_leftovers(settings.DATA / "broker", now.timestamp() - LEFTOVER_SECONDS)

@@ -15,7 +15,6 @@ from kombu.exceptions import OperationalError
 
 from mailserver import logs, notices
 from mailserver.activity import services as activity
-from mailserver.activity.models import Process
 from mailserver.config.catalog import LOG_MAX_KILOBYTES
 from mailserver.config.stored import get_setting
 from workers.work import do_due
@@ -23,6 +22,7 @@ from workers.work import do_due
 log = logging.getLogger("pillarbox.worker")
 
 BEAT_SECONDS = 10.0
+SEE_STOP_SECONDS = 0.5
 
 
 class WorkerLife(threading.Thread):
@@ -57,8 +57,8 @@ class WorkerLife(threading.Thread):
     def _beat(self) -> None:
         try:
             if self._process is None:
-                self._process = activity.register_process(Process.Kind.WORKER)
-            activity.heartbeat(self._process, Process.Kind.WORKER)
+                self._process = activity.register_process(activity.ProcessKind.WORKER)
+            activity.heartbeat(self._process, activity.ProcessKind.WORKER)
             logs.set_max_kilobytes(get_setting(LOG_MAX_KILOBYTES))
         except (DatabaseError, InterfaceError) as error:
             log.warning("the database is out of reach: %s", error)
@@ -79,9 +79,16 @@ class WorkerLife(threading.Thread):
 _life: WorkerLife | None = None
 
 
+def _do_nothing() -> None:
+    """The consumer looks whether it shall stop each time its loop has come round."""
+
+
 @signals.worker_ready.connect
-def _begin(**_kwargs: Any) -> None:
+def _begin(sender: Any, **_kwargs: Any) -> None:
+    """With RabbitMQ and Redis the consumer sleeps in an event loop that signals do not wake: a timer does."""
     global _life
+    if getattr(sender, "hub", None) is not None:
+        sender.hub.call_repeatedly(SEE_STOP_SECONDS, _do_nothing)
     _life = WorkerLife()
     _life.start()
 

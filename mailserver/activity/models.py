@@ -10,15 +10,13 @@ STALE_AFTER_SECONDS = 30
 
 
 class Process(models.Model):
-    """A daemon, a worker or a console. One whose heartbeat is older than `STALE_AFTER_SECONDS` counts as dead."""
+    """A daemon or a worker. One whose heartbeat is older than `STALE_AFTER_SECONDS` counts as dead."""
 
     class Kind(models.TextChoices):
-        """The processes of design section 2."""
+        """The processes of design section 2 that do something for others to see; the rest need no row."""
 
         SERVE = "serve", "Protocol daemon"
         WORKER = "worker", "Worker"
-        WEB = "web", "Web console"
-        SUPERVISOR = "run", "Supervisor"
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
     host = models.CharField(max_length=255)

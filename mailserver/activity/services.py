@@ -22,6 +22,8 @@ from django.db import transaction
 from mailserver import clock, notices
 from mailserver.activity.models import STALE_AFTER_SECONDS, Process, ProcessCommand
 
+ProcessKind = Process.Kind
+
 END_SESSION = "end-session"
 """Argument: `SessionBrief.key`."""
 RELOAD = "reload"
@@ -91,7 +93,7 @@ class Command:
     argument: str
 
 
-def register_process(kind: Process.Kind) -> int:
+def register_process(kind: ProcessKind) -> int:
     """Make this process's row and give its number. Rows of processes that died on this machine go at once."""
     _forget_dead_here()
     return Process.objects.create(**_identity(kind)).pk
@@ -99,7 +101,7 @@ def register_process(kind: Process.Kind) -> int:
 
 def heartbeat(
     process: int,
-    kind: Process.Kind,
+    kind: ProcessKind,
     *,
     state: str = "running",
     report: Mapping[str, Any] | None = None,
@@ -140,7 +142,7 @@ def list_sessions() -> list[tuple[int, SessionBrief]]:
 
 
 def ask(process: int, command: str, argument: str = "") -> None:
-    """Put a command into a process's inbox, which it empties within a second or two; one that is gone is passed over."""
+    """Put a command into a process's inbox, emptied within a second or two; a process that is gone is passed over."""
     with transaction.atomic():
         if not Process.objects.filter(pk=process).exists():
             return
@@ -183,7 +185,7 @@ def fresh_since() -> datetime:
     return clock.now() - timedelta(seconds=STALE_AFTER_SECONDS)
 
 
-def _identity(kind: Process.Kind) -> dict[str, Any]:
+def _identity(kind: ProcessKind) -> dict[str, Any]:
     now = clock.now()
     return {
         "kind": kind,

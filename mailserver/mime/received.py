@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import ip_address
 
 from mailserver.addressing.syntax import format_mailbox
@@ -65,6 +66,7 @@ def format_return_path(reverse_path: Address | None) -> bytes:
     return f"Return-Path: <{path}>\r\n".encode()
 
 
+@lru_cache(1024)
 def address_literal(address: str) -> str:
     """RFC 5321 §4.1.3: `[192.0.2.1]` or `[IPv6:2001:db8::1]`."""
     try:

@@ -73,7 +73,7 @@ def _sort(deliveries: Iterable[Delivery]) -> tuple[dict[MailboxId, NewEntry], li
         if isinstance(delivery.target, Local):
             inbox = delivery.target.user.inbox
             if inbox not in entries:
-                entries[inbox] = NewEntry(inbox, recipient=str(address))
+                entries[inbox] = NewEntry(inbox)
         else:
             queued.setdefault(address, delivery.recipient)
     return entries, list(queued.values())

@@ -51,7 +51,7 @@ def build_own_unit(message: OwnMessage, inbox: MailboxId, now: datetime) -> Unit
         size=len(data),
     )
     step = JourneyStepRecord(message.ref, now, JourneyStep.FILED, message.recipient, message.detail)
-    filing = Filing(content, (NewEntry(inbox, recipient=message.recipient),))
+    filing = Filing(content, (NewEntry(inbox),))
     return Unit(filings=(filing,), journeys=(journey,), steps=(step,))
 
 

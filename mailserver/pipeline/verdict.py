@@ -13,7 +13,7 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Do not take the message. `code` is the SMTP reply code, `status` the enhanced one (RFC 3463), `text` for people."""
+    """Do not take the message: the SMTP reply code, the enhanced status code (RFC 3463), and a text for people."""
 
     code: int
     status: str

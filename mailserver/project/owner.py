@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,10 +27,21 @@ def become(user: pwd.struct_passwd) -> None:
     os.environ["HOME"] = user.pw_dir
 
 
+def explain_unreadable(user: str) -> str:
+    """Why that user cannot do it, for the person who started it as root."""
+    return (
+        f"{user} may not read the program or its Python ({sys.executable}): install Pillarbox where every user can"
+        " read it, for example in /opt/pillarbox."
+    )
+
+
 def act_as_owner(environ: Mapping[str, str]) -> None:
-    """Called by `manage.py` before anything of the data folder is touched."""
+    """Called by `manage.py` before anything of the data folder is touched; ends the program with a sentence."""
     if os.geteuid() != 0:
         return
     owner = find_owner(Path(environ.get("PILLARBOX_DATA") or "data"))
-    if owner is not None:
-        become(owner)
+    if owner is None:
+        return
+    become(owner)
+    if not (os.access(__file__, os.R_OK) and os.access(os.__file__, os.R_OK)):
+        raise SystemExit(explain_unreadable(owner.pw_name))

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Django's settings. What an administrator may change is not here but in `mailserver.config.catalog`."""
 
+import os
 from pathlib import Path
 
 from admin_ui.theme import UNFOLD as CONSOLE_THEME
 from mailserver.project.environment import database_config, read_environment
 from mailserver.project.keys import read_or_make_key
+
+os.umask(0o027)  # the database, bodies and logs are mail: every process makes them so, whatever folder it is given
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = read_environment()

@@ -74,13 +74,12 @@ class LocalBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._durable: set[Path] = set()
 
     def keep(self, body: Body) -> str:
         name = new_name()
         path = self.path(name)
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            sync_directory(self._folder)
+        self._make_folder(path.parent)
         if body.path is None or not self._link(body.path, path):
             self._write(body, path)
         sync_directory(path.parent)
@@ -106,6 +105,17 @@ class LocalBlobs:
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)
+
+    def _make_folder(self, folder: Path) -> None:
+        """There, and durable. One that is there already may be left by a process that died before it could sync."""
+        if folder in self._durable and folder.exists():
+            return
+        if not self._folder.exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            sync_directory(self._folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_directory(self._folder)
+        self._durable.add(folder)
 
     def _folders(self) -> Iterator[Path]:
         if self._folder.is_dir():

@@ -2,7 +2,7 @@
 """MailStore: the one way to messages.
 
 Plain values in, plain values out: no model and no query set crosses this file. `database.py` and `memory.py`
-implement it and pass one contract suite (`tests/contract/test_store.py`).
+implement it and pass one contract suite (`tests/contract`).
 
 Reads are synchronous and may block: daemons call them through `protocols.net.offload`. Everything that files or
 removes mail is a `Unit` given to `submit()`: all of it happens, or none, and the future is done only after the
@@ -53,7 +53,6 @@ class NewEntry:
     mailbox: MailboxId
     flags: frozenset[str] = frozenset()
     internal_date: datetime | None = None
-    recipient: str = ""
 
 
 @dataclass(frozen=True, slots=True)

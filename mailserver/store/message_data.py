@@ -2,8 +2,8 @@
 """What is read out of messages once and then kept: envelopes, structures, first words, and the index of their text.
 
 RFC 9051 §7.5.2 (ENVELOPE, BODYSTRUCTURE), RFC 8970 (PREVIEW), RFC 9051 §6.4.4 (SEARCH). Pure. Part of the store's
-interface. Nothing of it is needed to file a message, so it is made when it is first asked for; contents never change, so it
-stays true.
+interface. Nothing of it is needed to file a message, so it is made when it is first asked for; contents never change,
+so it stays true.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ or `s3://bucket/prefix?endpoint=https://...` for an object store.
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 from django.conf import settings
@@ -21,13 +22,21 @@ def open_store(process: int | None = None) -> DatabaseStore:
 
 
 def open_blobs() -> BlobStore:
-    """Where large bodies are."""
+    """Where large bodies are; SystemExit with a plain sentence when that cannot be."""
     place = settings.ENVIRONMENT.blobs
     if place.startswith("s3://"):
-        from mailserver.store.s3 import S3Blobs  # boto3 is an optional extra of 30 MB: only who asks for it loads it
-
-        return S3Blobs.from_url(place, cache=Path(settings.DATA) / "cache" / "blobs")
+        return _open_object_store(place)
     return LocalBlobs(Path(place).resolve() if place else Path(settings.DATA) / "blobs")
+
+
+def _open_object_store(place: str) -> BlobStore:
+    """boto3 is an optional extra, and takes 30 MB of memory: only who asks for it loads it."""
+    try:
+        s3 = importlib.import_module("mailserver.store.s3")
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"PILLARBOX_BLOBS is {place}, which needs boto3: install it (pip install boto3)") from error
+    blobs: BlobStore = s3.S3Blobs.from_url(place, cache=Path(settings.DATA) / "cache" / "blobs")
+    return blobs
 
 
 def spool_folder() -> Path:

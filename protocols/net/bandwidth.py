@@ -48,9 +48,9 @@ class Bucket(Meter):
             while self._rate:
                 self._fill()
                 if self._tokens > 0:
+                    self._tokens -= size
                     break
                 await asyncio.sleep(min(1.0, (1 - self._tokens) / self._rate))
-            self._tokens -= size
 
     def _fill(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -15,7 +15,6 @@ from typing import Any
 
 from mailserver import logs, notices
 from mailserver.activity import services as activity
-from mailserver.activity.models import Process
 from mailserver.config.catalog import LOG_MAX_KILOBYTES
 from mailserver.config.snapshot import Snapshot
 from mailserver.config.watch import POLL_SECONDS, SnapshotWatcher
@@ -177,7 +176,7 @@ class Daemon:
             self._parts.offload(
                 activity.heartbeat,
                 self._parts.process,
-                Process.Kind.SERVE,
+                activity.ProcessKind.SERVE,
                 state=self._state,
                 report=report,
                 sessions=briefs,

@@ -114,25 +114,35 @@ class Listeners:
         self._wanted: dict[Binding, Service] = {}
         self._open: dict[Binding, Listener] = {}
         self._errors: dict[Binding, str] = {}
+        self._changing = asyncio.Lock()
+        self._ended = False
 
     async def apply(self, snapshot: Snapshot) -> None:
         """Open what is new, close what is gone; a binding that moved to another service keeps its socket."""
-        self._wanted = {
-            binding: service for service in snapshot.services if service.enabled for binding in service.bindings
-        }
-        for binding in [binding for binding in self._open if binding not in self._wanted]:
-            await self._close(binding)
-        await self.open_missing()
-        await asyncio.to_thread(self._source.release_rest)
+        async with self._changing:
+            self._wanted = {
+                binding: service for service in snapshot.services if service.enabled for binding in service.bindings
+            }
+            for binding in [binding for binding in self._open if binding not in self._wanted]:
+                await self._close(binding)
+            await self._open_missing()
+            await asyncio.to_thread(self._source.release_rest)
 
     async def open_missing(self) -> None:
         """Try again what could not be opened: the other program may have gone."""
+        async with self._changing:
+            await self._open_missing()
+
+    async def _open_missing(self) -> None:
         for binding in [binding for binding in self._wanted if binding not in self._open]:
             try:
                 listening = await asyncio.to_thread(self._source.open, binding)
             except OSError as error:
                 self._note(binding, error.strerror or str(error))
                 continue
+            if self._ended:
+                listening.close()
+                return
             self._errors.pop(binding, None)
             self._open[binding] = Listener(listening, lambda accepted, at=binding: self._accept(accepted, at))  # type: ignore[misc]
             self._open[binding].start()
@@ -152,7 +162,8 @@ class Listeners:
         )
 
     def close(self) -> None:
-        """Stop accepting everywhere; the sockets' other holders go on."""
+        """Stop accepting everywhere, for good; the sockets' other holders go on."""
+        self._ended = True
         for listener in self._open.values():
             listener.close()
         self._open.clear()

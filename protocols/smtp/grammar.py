@@ -184,15 +184,14 @@ def _parse_path(text: str, wrong: Wrong) -> tuple[Address, int]:
     local = match["dotted"]
     if local is None:
         local = re.sub(r"\\(.)", r"\1", match["quoted"])
+    if len(local.encode("utf-8")) > MAX_LOCAL_OCTETS:
+        raise GrammarError(wrong, "Local part too long")
+    if len(f"<{local}@{match['domain']}>".encode("utf-8", "replace")) > MAX_PATH_OCTETS:
+        raise GrammarError(wrong, "Path too long")
     try:
-        domain = parse_domain(match["domain"])
+        return Address(local, parse_domain(match["domain"])), match.end()
     except BadDomain:
         raise GrammarError(wrong, "Bad domain syntax") from None
-    if len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL_OCTETS:
-        raise GrammarError(wrong, "Local part too long")
-    if match.end("domain") - match.start("dotted" if match["quoted"] is None else "quoted") + 2 > MAX_PATH_OCTETS:
-        raise GrammarError(wrong, "Path too long")
-    return Address(local, domain), match.end()
 
 
 def _parse_parameters(text: str, keywords: frozenset[str]) -> dict[str, str | None]:

@@ -30,8 +30,9 @@ from mailserver.pipeline.message import IncomingMessage, Origin
 from mailserver.pipeline.stages import run_pipeline
 from mailserver.pipeline.verdict import Refuse
 from mailserver.store.interface import Unit, UnitResult
-from mailserver.values import Address, Body, Protocol, Recipient
+from mailserver.values import Address, Body, Protocol, Recipient, UserId
 from protocols.net.connection import Connection
+from protocols.sasl.login import may_send_password
 from protocols.sasl.mechanisms import offered
 from protocols.smtp import policy, replies
 from protocols.smtp.grammar import GrammarError, MailFrom, RcptTo, parse_mailbox
@@ -85,7 +86,8 @@ class SmtpHandler:
         client = self._connection.client
         if not policy.login_offered(self._service, client):
             return ()
-        return self._mechanisms(plain=policy.plain_login_allowed(self._service, client))
+        encryption_required = self._service.require_encrypted_login
+        return self._mechanisms(plain=may_send_password(client, encryption_required=encryption_required))
 
     def refuse_login(self, session: SmtpSession, transaction: Transaction, mechanism: str) -> bytes | None:
         """Why nobody can log in now, or in this way (RFC 4954 §4)."""
@@ -112,6 +114,7 @@ class SmtpHandler:
     async def handle_MAIL(self, session: SmtpSession, transaction: Transaction, mail: MailFrom) -> bytes:
         """Begin a message, if this client may send at all."""
         transaction.mail = mail
+        transaction.started = clock.now()
         transaction.sending_user = self._find_sender(session, mail.reverse_path)
         reply = policy.refuse_sender(self._service, self._standing(session), mail.size)
         if reply is None:
@@ -161,7 +164,12 @@ class SmtpHandler:
         return None
 
     def _standing(self, session: SmtpSession) -> Standing:
-        return Standing(self._connection.client, session.user is not None)
+        return Standing(self._connection.client, session.user is not None and self._may_still_send(session.user.id))
+
+    def _may_still_send(self, user_id: UserId) -> bool:
+        """Who was disabled during the session may not. A user so new that the snapshot has not heard of it may."""
+        user = self._connection.snapshot().directory.users.get(user_id)
+        return user is None or (user.active and Protocol.SMTP in user.protocols)
 
     def _find_sender(self, session: SmtpSession, reverse_path: Address | None) -> User | None:
         """Who sends: by login, or by address where a trusted client did not log in (spec smtp-server 1.2)."""

@@ -9,7 +9,6 @@ relay. Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from mailserver.addressing.resolve import Local, Target, Unknown
 from mailserver.config.catalog import (
@@ -40,19 +39,6 @@ class Standing:
     def vouched_for(self) -> bool:
         """Somebody answers for what it sends: it has logged in, or an access rule exempts it."""
         return self.logged_in or self.client.trusted
-
-
-def is_loopback(address: str) -> bool:
-    """Whether the client runs on this machine, where nobody else reads along."""
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
-def plain_login_allowed(service: Service, client: Client) -> bool:
-    """Whether a password may cross this connection in clear (spec services 1.2)."""
-    return client.encrypted or not service.require_encrypted_login or is_loopback(client.address)
 
 
 def login_offered(service: Service, client: Client) -> bool:

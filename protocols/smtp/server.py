@@ -56,6 +56,8 @@ COMMANDS_IN_A_TURN = 50
 READ_BYTES = 16 * 1024
 """Taken from the stream at a time. Larger pieces are no faster, and 50 large messages at once then need 24 MB instead
 of 13 (tried)."""
+MAX_SHOWN_VERB = 10
+"""An unknown word that is longer is not shown in the transcript."""
 MAX_HELO_CHARACTERS = 255
 """RFC 5321 §4.5.3.1.2."""
 
@@ -139,7 +141,7 @@ class SmtpServer(SMTP):
             await asyncio.sleep(0)
         line = await self._read_line()
         if self._connection.transcript.enabled:
-            self._connection.transcript.received(sanitize(line))
+            self._connection.transcript.received(_for_log(line))
         command = parse_command(line)
         if len(line) > MAX_COMMAND_OCTETS and command.verb != "AUTH":
             raise GrammarError(Wrong.LINE_LENGTH, "Line too long")
@@ -279,7 +281,7 @@ class SmtpServer(SMTP):
 
     # ------------------------------------------------------------ TLS
 
-    @syntax("STARTTLS", when="tls_context")
+    @syntax("STARTTLS")
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         """RFC 3207 §4. Afterwards nothing that the client said before is known any more (§4.2)."""
         if arg:
@@ -378,7 +380,6 @@ class SmtpServer(SMTP):
             await self.push(replies.NESTED_MAIL)
             return
         mail = parse_mail_from(arg or "", self._keywords(MAIL_KEYWORDS, MAIL_DSN_KEYWORDS))
-        self.envelope = self._create_envelope()
         reply = await self._handler.handle_MAIL(self.session, self.envelope, mail)
         if not self.envelope.begun:
             self._set_post_data_state()
@@ -460,6 +461,14 @@ class SmtpServer(SMTP):
             self._stream.set_deadline(reception.patience_seconds(elapsed))
             reception.take(await self._read())
         self._lines.receive(reception.rest)
+
+
+def _for_log(line: bytes) -> bytes:
+    """A line as the transcript may show it. What is no command may be a password that came at the wrong moment."""
+    verb = line.split(maxsplit=1)[0] if line.strip() else b""
+    if verb.decode("latin-1").upper() in COMMANDS.keys() | NOT_IMPLEMENTED:
+        return bytes(sanitize(line))
+    return b"%s ..." % (verb if verb.isalpha() and len(verb) <= MAX_SHOWN_VERB else b"")
 
 
 COMMANDS: dict[str, Callable[[SmtpServer, str | None], Awaitable[None]]] = {

@@ -19,13 +19,16 @@ GOOD_LIFE_SECONDS = 10.0
 """Who lived this long is started again at once; who did not waits, longer each time."""
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+LONGEST_WAIT_ONCE_READY_SECONDS = 1.0
+"""For one that did its work before it died: somebody killed it, or one session did. Clients are waiting."""
 
 
-def restart_wait(quick_deaths: int) -> float:
+def restart_wait(quick_deaths: int, *, was_ready: bool = False) -> float:
     """Seconds until the next start, after so many deaths in a row that came soon after a start."""
     if quick_deaths == 0:
         return 0.0
-    return float(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (quick_deaths - 1)))
+    longest = LONGEST_WAIT_ONCE_READY_SECONDS if was_ready else LONGEST_WAIT_SECONDS
+    return float(min(longest, FIRST_WAIT_SECONDS * 2 ** (quick_deaths - 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Role(ABC):
     name: str
     ready: bool
     """Whether the process that runs now does its work."""
+    says_ready = False
+    """Whether `ready` comes from the process itself; otherwise it says nothing of how far it got."""
 
     @property
     def startable(self) -> bool:
@@ -105,10 +110,11 @@ class Child:
             return None
         self._kill_group()
         self._process = None
+        was_ready = self.role.says_ready and self.role.ready
         self.role.ended()
         lived = time.monotonic() - self._started
         self._quick_deaths = 0 if lived >= GOOD_LIFE_SECONDS else self._quick_deaths + 1
-        self.start_at = time.monotonic() + restart_wait(self._quick_deaths if code else 0)
+        self.start_at = time.monotonic() + restart_wait(self._quick_deaths if code else 0, was_ready=was_ready)
         return _describe_end(code)
 
     def ask_to_end(self) -> None:

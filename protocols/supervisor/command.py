@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import json
 import os
 import pwd
@@ -18,10 +17,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mailserver.config.snapshot import Binding
 from mailserver.project.environment import read_environment
+from mailserver.project.owner import explain_unreadable
 from protocols.supervisor.lock import AlreadyRunning, lock_folder
 from protocols.supervisor.options import HELP, add_options, environment_for, name_as_typed, project_folder
 from protocols.supervisor.ports import Ports
@@ -30,7 +30,11 @@ from protocols.supervisor.roles import DaemonRole, WebRole, WorkerRole
 from protocols.supervisor.supervisor import Supervisor
 from protocols.supervisor.table import Line, format_commands, format_credentials, format_table
 
-say = functools.partial(print, flush=True)
+
+def say(text: object, file: TextIO | None = None) -> None:
+    """To the person at the terminal; one who has gone away (`| head`) is no reason to stop serving mail."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, file=file, flush=True)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -68,15 +72,19 @@ def _prepare(environment: Mapping[str, str], user: pwd.struct_passwd | None) -> 
     if user is not None:
         groups = os.getgrouplist(user.pw_name, user.pw_gid)
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
-    finished = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, str(project_folder() / "manage.py"), "prepare", "--json"],
-        env=dict(environment),
-        cwd=project_folder(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        check=False,
-        **as_user,
-    )
+    try:
+        finished = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, str(project_folder() / "manage.py"), "prepare", "--json"],
+            env=dict(environment),
+            cwd=project_folder(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            check=False,
+            **as_user,
+        )
+    except PermissionError:
+        say(explain_unreadable(user.pw_name if user is not None else "This user"), file=sys.stderr)
+        return None
     if finished.returncode != 0:
         say("Pillarbox did not start: the database could not be prepared.", file=sys.stderr)
         return None
@@ -108,8 +116,8 @@ def _supervise(
     daemons = [DaemonRole(manage, environment, ports, selector) for _ in range(options.workers)]
     missing = sum(bool(line.error) for line in lines) + bool(console_error)
     ready = "Pillarbox is ready." if not missing else "Pillarbox is ready, save for what does not listen (see above)."
-    with contextlib.suppress(BrokenPipeError):
-        Supervisor([*daemons, web, WorkerRole(environment)], project_folder(), selector, lambda: say(ready), say).run()
+    roles = [*daemons, web, WorkerRole(environment)]
+    Supervisor(roles, project_folder(), selector, lambda: say(ready), say).run()
     return 0
 
 

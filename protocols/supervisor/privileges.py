@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mailserver.project.owner import become, find_owner
+from protocols.supervisor.lock import LOCK_NAME
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
@@ -47,10 +48,15 @@ def choose_user(name: str | None, data: Path) -> pwd.struct_passwd | None:
 
 
 def make_folder(data: Path, user: pwd.struct_passwd | None) -> None:
-    """The data folder, for its owner's eyes only. One that root made before `--user` was thought of is handed over."""
+    """The data folder, for its owner's eyes only. One that root made before `--user` was thought of is handed over.
+
+    Raises WrongUser rather than give away a folder that is no data folder.
+    """
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     if user is None or data.stat().st_uid == user.pw_uid:
         return
+    if not (data / LOCK_NAME).exists() and any(path.name != "lost+found" for path in data.iterdir()):
+        raise WrongUser(f"The folder {data} holds something else: name one that is empty, or not there yet.")
     for path in [data, *data.rglob("*")]:
         os.lchown(path, user.pw_uid, user.pw_gid)
 

@@ -60,6 +60,7 @@ class DaemonRole(Role):
     """`manage.py serve`: gets every open port, and asks for others when bindings change."""
 
     name = "serve"
+    says_ready = True
 
     def __init__(
         self, manage: Path, environment: Mapping[str, str], ports: Ports, selector: selectors.BaseSelector
@@ -123,6 +124,7 @@ class WebRole(Role):
     """uvicorn with the console, on a socket opened here; ready when it has answered a first request."""
 
     name = "web console"
+    says_ready = True
 
     def __init__(self, environment: Mapping[str, str], binding: Binding, selector: selectors.BaseSelector) -> None:
         self._environment = environment

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The stores that must pass the contract suites."""
+"""The stores that the contract suite runs over."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from mailserver.store.memory import MemoryStore
 from mailserver.values import UserId
-from tests.support.store_world import World
+from tests.contract.world import World
 from tests.support.stores import make_process, make_user, open_database_store
 
 DATABASE = pytest.param("database", marks=[pytest.mark.django_db(transaction=True), pytest.mark.database])

@@ -16,12 +16,11 @@ from mailserver.store.folder_data import (
     Usage,
 )
 from mailserver.store.interface import Removal, Unit
-from mailserver.values import PUBLIC, MailboxId, Uid, UserId
-from tests.support.store_world import World, fails
-from tests.support.stores import make_unit
+from mailserver.values import PUBLIC, Uid, UserId
+from tests.contract.world import GONE, World, fails
+from tests.support.filings import make_unit
 
 pytestmark = pytest.mark.usefixtures("still_clock")
-GONE = MailboxId(10**9)
 NOBODY = UserId(10**9)
 
 

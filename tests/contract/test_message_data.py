@@ -13,8 +13,8 @@ import pytest
 from mailserver.mime.structure import parse_structure
 from mailserver.store.interface import Filing, NewContent, NewEntry, Unit
 from mailserver.values import ContentId
-from tests.support.store_world import World
-from tests.support.stores import make_body, make_spooled
+from tests.contract.world import World
+from tests.support.filings import make_body, make_spooled
 
 pytestmark = pytest.mark.usefixtures("still_clock", "data_folder")
 GONE = ContentId(10**9)

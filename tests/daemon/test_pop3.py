@@ -33,7 +33,8 @@ from protocols.net.sessions import ServedProtocol, Sessions, SessionTools
 from protocols.pop3 import replies
 from protocols.pop3.server import serve_pop3
 from tests.support.certificates import client_context, server_context
-from tests.support.stores import make_body, make_process, make_spooled, open_database_store
+from tests.support.filings import make_body, make_spooled
+from tests.support.stores import make_process, open_database_store
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 

@@ -4,7 +4,8 @@
 A dialogue is a text file:
 
     # What this shows, in a sentence.
-    # user: alice secret            a user and the password; marks: `recoverable` keeps the secret, `disabled`
+    # user: alice secret            a user and the password; marks: `recoverable` keeps the secret, `disabled`,
+                                    `admin`, `quota=BYTES`
     # service: encryption=tls       fields of the Service row
     # options: offer_apop=true      options of its protocol
     # settings: mail.max_hops=5     general settings
@@ -148,7 +149,7 @@ def _furnish(world: World, dialogue: Dialogue) -> None:
     for key, value in dialogue.directives:
         if key == "user":
             name, password, *marks = value.split()
-            world.add_user(name, password, recoverable="recoverable" in marks, active="disabled" not in marks)
+            _add_user(world, name, password, marks)
         elif key == "service":
             world.service = replace(world.service, **_pairs(value))
         elif key == "options":
@@ -159,6 +160,18 @@ def _furnish(world: World, dialogue: Dialogue) -> None:
             world.client.update(_pairs(value))
     for owner, data in dialogue.messages:
         world.add_message(owner, data)
+
+
+def _add_user(world: World, name: str, password: str, marks: list[str]) -> None:
+    quota = next((int(mark.removeprefix("quota=")) for mark in marks if mark.startswith("quota=")), 0)
+    world.add_user(
+        name,
+        password,
+        recoverable="recoverable" in marks,
+        active="disabled" not in marks,
+        admin="admin" in marks,
+        quota_bytes=quota,
+    )
 
 
 def _pairs(text: str) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def file_many(folder: Path, mailboxes: Sequence[int], units: int) -> None:
     from mailserver.journey.records import JourneyRecord
     from mailserver.store.interface import Filing, NewContent, NewEntry, Unit
     from mailserver.values import MailboxId
-    from tests.support.stores import WAIT_SECONDS, make_filing, open_database_store
+    from tests.support.filings import WAIT_SECONDS, make_filing
+    from tests.support.stores import open_database_store
 
     store = open_database_store(folder)
 

@@ -28,3 +28,5 @@ _database = DATABASES["default"]
 if _database["ENGINE"].endswith("sqlite3"):
     _database["TEST"] = {"NAME": os.path.join(_data, "test.sqlite3")}
     _database["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
+
+PASSWORD_HASHERS = ["tests.support.hashing.CheapArgon2Hasher"]

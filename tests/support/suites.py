@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
             total += run_pytest(paths, selection, {NAMED_BY: with_database(server, prefix)})
         finally:
             drop_databases(server, f"test_{prefix}")
+            drop_databases(server, prefix)
     print(f"== both together, in {time.monotonic() - started:.0f} s")
     print(f"{total.passed} passed, {total.failed} failed")
     return 0 if total.passed and not total.failed else 1
@@ -77,8 +79,20 @@ def run_pytest(arguments: Sequence[str], marker: str, environment: dict[str, str
         merged = {**os.environ, **{name: value for name, value in environment.items() if value is not None}}
         for name in [name for name, value in environment.items() if value is None]:
             merged.pop(name, None)
-        status = subprocess.run(command, env=merged, check=False).returncode
+        status = run_to_the_end(command, merged)
         return read_outcome(report, status)
+
+
+def run_to_the_end(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """The exit status. If we are stopped first, everything that the command started is stopped with it."""
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        raise
 
 
 def read_outcome(report: Path, status: int) -> Outcome:

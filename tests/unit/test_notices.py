@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +59,20 @@ def test_listener_that_was_too_slow_hears_that_everything_may_have_changed(
     assert "mailbox:499" not in heard
     _publish_by_sockets(["mailbox:500"])
     assert listener.receive(5) == {"mailbox:500"}
+
+
+def test_process_without_a_free_descriptor_goes_on(listener: _SocketListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that files mail publishes: what it raised would end it."""
+
+    def refuse(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(notices, "_sender", None)
+        patched.setattr(socket, "socket", refuse)
+        _publish_by_sockets(["settings"])
+    _publish_by_sockets(["work"])
+    assert listener.receive(5) == {"work"}
 
 
 def test_nobody_listens(folder: Path) -> None:

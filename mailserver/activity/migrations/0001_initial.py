@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             name='Process',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('serve', 'Protocol daemon'), ('worker', 'Worker'), ('web', 'Web console'), ('run', 'Supervisor')], max_length=10)),
+                ('kind', models.CharField(choices=[('serve', 'Protocol daemon'), ('worker', 'Worker')], max_length=10)),
                 ('host', models.CharField(max_length=255)),
                 ('pid', models.IntegerField()),
                 ('started', models.DateTimeField()),

@@ -18,7 +18,6 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from mailserver import logs, notices
 from mailserver.activity import services as activity
-from mailserver.activity.models import Process
 from mailserver.config.building import SnapshotProblem
 from mailserver.config.catalog import LOG_MAX_KILOBYTES
 from mailserver.config.watch import SnapshotWatcher
@@ -95,7 +94,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         _raise_descriptor_limit()
         try:
-            process = activity.register_process(Process.Kind.SERVE)
+            process = activity.register_process(activity.ProcessKind.SERVE)
             watcher = SnapshotWatcher()
         except (DatabaseError, InterfaceError) as error:
             raise CommandError(f"The database cannot be used (has manage.py prepare been run?): {error}") from None

@@ -8,7 +8,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.test import Client
 
-from mailserver.config.catalog import GENERAL, HOSTNAME, LISTEN_ADDRESS, MAX_HOPS, PORT_OFFSET, WELCOME_TEXT
+from mailserver.config.catalog import (
+    GENERAL,
+    HOSTNAME,
+    LISTEN_ADDRESS,
+    MAIN_ADMINISTRATOR,
+    MAX_HOPS,
+    PORT_OFFSET,
+    SETUP_DONE,
+    WELCOME_TEXT,
+)
 from mailserver.config.models import AccessRule, Service
 from mailserver.config.services import (
     AccessRuleInput,
@@ -18,9 +27,12 @@ from mailserver.config.services import (
     read_settings,
     set_global_access,
     set_setting,
+    set_settings,
     update_service,
 )
 from mailserver.users.models import User
+from mailserver.users.passwords import Secrets
+from mailserver.users.services import create_user, delete_user
 from tests.service.console.forms import messages_of, read_form
 from tests.support.certificates import make_certificate
 
@@ -81,6 +93,16 @@ def test_defaults_are_restored_but_for_what_the_first_start_recorded(browser: Cl
     assert get_setting(MAX_HOPS) == MAX_HOPS.default
     assert get_setting(PORT_OFFSET) == 3000
     assert LISTEN_ADDRESS.label in browser.get(SETTINGS).content.decode()
+    assert get_setting(SETUP_DONE)
+
+
+def test_defaults_that_make_no_sense_any_more_are_not_restored(browser: Client, secrets: Secrets) -> None:
+    create_user("chief", secrets, is_admin=True)
+    set_settings({MAIN_ADMINISTRATOR.name: "chief", MAX_HOPS.name: 77})
+    delete_user(User.objects.get(name="postmaster").pk)
+    browser.force_login(User.objects.get(name="chief"))
+    assert "There is no user postmaster" in messages_of(browser.post(SETTINGS, {"restore": ""}, follow=True))
+    assert get_setting(MAX_HOPS) == 77
 
 
 def test_a_certificate_is_checked_and_put_to_use(browser: Client) -> None:

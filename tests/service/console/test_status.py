@@ -59,6 +59,14 @@ def test_without_processes_it_says_what_does_not_work(browser: Client) -> None:
     assert "no worker is running" in page
 
 
+def test_a_worker_has_a_moment_to_report(browser: Client, still_clock: StillClock) -> None:
+    process = run_daemon()
+    assert "Everything is running" in look(browser)
+    still_clock.advance(minutes=1)
+    Process.objects.filter(pk=process).update(heartbeat=clock.now())
+    assert "no worker is running" in look(browser)
+
+
 def test_a_process_that_fell_silent_counts_as_gone(browser: Client) -> None:
     process = run_daemon()
     Process.objects.filter(pk=process).update(heartbeat=clock.now() - timedelta(minutes=2))

@@ -13,9 +13,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from mailserver.store import blobs as blobs_module
 from mailserver.store.blobs import BlobStore, LocalBlobs
 from mailserver.store.s3 import S3Blobs
-from tests.support.stores import make_body, make_spooled
+from tests.support.filings import make_body, make_spooled
 
 DATA = b"0123456789" * 20_000
 
@@ -130,3 +131,26 @@ def test_an_object_store_that_is_away_is_an_os_error(tmp_path: Path, monkeypatch
 def test_an_address_without_a_bucket_is_refused_in_plain_words(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="s3://bucket/prefix"):
         S3Blobs.from_url("s3://", tmp_path)
+
+
+def test_folder_left_by_a_process_that_died_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was made, and perhaps never synced: a power cut would take it with the body in it."""
+    synced: list[Path] = []
+    monkeypatch.setattr(blobs_module, "sync_directory", synced.append)
+    monkeypatch.setattr(blobs_module, "new_name", lambda: "ab" * 16)
+    folder = tmp_path / "blobs"
+    (folder / "ab").mkdir(parents=True)
+    LocalBlobs(folder).keep(make_body(DATA))
+    assert synced == [folder, folder / "ab"]
+
+
+def test_folders_are_made_durable_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(blobs_module, "sync_directory", synced.append)
+    names = iter(["ab" + "0" * 30, "ab" + "1" * 30])
+    monkeypatch.setattr(blobs_module, "new_name", lambda: next(names))
+    folder = tmp_path / "blobs"
+    blobs = LocalBlobs(folder)
+    blobs.keep(make_body(DATA))
+    blobs.keep(make_body(DATA))
+    assert synced == [tmp_path, folder, folder / "ab", folder / "ab"]

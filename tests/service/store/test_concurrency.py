@@ -19,7 +19,8 @@ from mailserver.store.interface import Copying, FlagChange, Removal, Unit
 from mailserver.store.models import Content, Entry, Expunged, Mailbox
 from mailserver.values import Flag, MailboxId, Uid
 from tests.support.filer import LARGE, SMALL, start_filer
-from tests.support.stores import WAIT_SECONDS, make_unit, make_user, open_database_store
+from tests.support.filings import WAIT_SECONDS, make_unit
+from tests.support.stores import make_user, open_database_store
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database, pytest.mark.slow]

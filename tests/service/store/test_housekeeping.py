@@ -22,7 +22,8 @@ from mailserver.store.interface import Copying, Filing, NewContent, NewEntry, Ne
 from mailserver.store.models import Content, RetiredBlob
 from mailserver.store.services import delete_user_mail
 from mailserver.values import Address, Envelope, MailboxId, Recipient, Uid, UserId
-from tests.support.stores import WAIT_SECONDS, make_body, make_filing, make_unit, make_user, open_database_store
+from tests.support.filings import WAIT_SECONDS, make_body, make_filing, make_unit
+from tests.support.stores import make_user, open_database_store
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 

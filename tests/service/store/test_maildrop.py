@@ -17,7 +17,8 @@ from mailserver.store.interface import LockToken
 from mailserver.store.maildrop import MaildropLocks
 from mailserver.store.models import MaildropLock
 from mailserver.values import UserId
-from tests.support.stores import WAIT_SECONDS, make_process, make_user
+from tests.support.filings import WAIT_SECONDS
+from tests.support.stores import make_process, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 

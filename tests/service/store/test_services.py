@@ -19,7 +19,8 @@ from mailserver.store.services import (
     message_totals,
 )
 from mailserver.values import SPECIAL_MAILBOXES, Uid, UserId
-from tests.support.stores import WAIT_SECONDS, make_filing, make_user, open_database_store
+from tests.support.filings import WAIT_SECONDS, make_filing
+from tests.support.stores import make_user, open_database_store
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 

@@ -27,14 +27,8 @@ from mailserver.store.models import Content
 from mailserver.values import Address, Body, Envelope, MailboxId, Recipient, Uid, UserId
 from mailserver.work.models import WorkItem
 from tests.support.bugs import BugCatcher
-from tests.support.stores import (
-    WAIT_SECONDS,
-    make_filing,
-    make_spooled,
-    make_unit,
-    make_user,
-    open_database_store,
-)
+from tests.support.filings import WAIT_SECONDS, make_filing, make_spooled, make_unit
+from tests.support.stores import make_user, open_database_store
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 

@@ -114,9 +114,7 @@ def test_both_lists_must_allow(own: list[AccessRule], shared: list[AccessRule], 
 @given(st.integers(0, 2**32 - 1), st.lists(st.tuples(st.booleans(), st.integers(0, 2**32 - 1), st.integers(0, 32))))
 def test_it_decides_as_a_plain_loop_would(number: int, drawn: list[tuple[bool, int, int]]) -> None:
     address = IPv4Address(number)
-    rules = [
-        network(str(ip_network((base, prefix), strict=False)), allow=allow) for allow, base, prefix in drawn
-    ]
+    rules = [network(str(ip_network((base, prefix), strict=False)), allow=allow) for allow, base, prefix in drawn]
     wanted = next((rule.allow for rule in rules if rule.network and address in rule.network), not rules)
     assert evaluate(rules, str(address)).allow is wanted
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -305,6 +306,19 @@ async def test_user_who_may_not_send_out(world: World) -> None:
     assert heard[-2:] == [b"550 5.7.1 You may send internal mail only", b"250 2.1.5 Recipient ok"]
 
 
+@pytest.mark.parametrize("change", [{"active": False}, {"protocols": frozenset({Protocol.POP3})}])
+async def test_user_who_is_disabled_sends_no_more_in_a_session_that_is_open(
+    world: World, change: dict[str, Any]
+) -> None:
+    session = Talk(world)
+    await session.say(b"EHLO client.example\r\n", LOG_IN)
+    assert (await session.say(envelope("x@elsewhere.example"), b"RSET\r\n"))[1] == b"250 2.1.5 Recipient ok"
+    world.users[0] = replace(world.users[0], **change)
+    heard = await session.say(envelope("x@elsewhere.example"))
+    assert heard[1] == b"550 5.7.1 Relaying not allowed! Bad sender IP address"
+    await session.leave()
+
+
 async def test_limits_find_the_user_of_a_trusted_client_by_the_reverse_path(world: World) -> None:
     world.users[0] = replace(world.users[0], may_send_out=False)
     world.client["trusted"] = True
@@ -343,6 +357,16 @@ async def test_transcript_shows_commands_and_no_password(world: World) -> None:
     assert b"> EHLO client.example" in wire
     assert wire.count(b"********") == 4
     assert not any(secret in wire for secret in (b"AGJvYg", b"Ym9i", b"c2Vj"))
+
+
+async def test_transcript_shows_no_password_that_came_at_the_wrong_moment(world: World) -> None:
+    """A client that was told AUTH is not possible now may send the rest of it all the same."""
+    world.transcript = transcript = Recording()
+    lines = (b"AUTHX PLAIN AGJvYgBzZ", b"AUTH=PLAIN AGJvYgBzZ", b"AGJvYgBzZWNyZXQ=", b"PASS secret", b"\xffsecret")
+    await talk(world, *(line + b"\r\n" for line in lines))
+    wire = b"\n".join(transcript.lines)
+    assert wire.count(b" ...") == len(lines)
+    assert not any(secret in wire for secret in (b"AGJvYg", b"secret"))
 
 
 async def test_login_is_shown_and_its_bandwidth_applied(world: World) -> None:

@@ -47,6 +47,27 @@ def test_waits_longer_after_each_quick_death(deaths: int, wait: float) -> None:
     assert restart_wait(deaths) == wait
 
 
+def test_one_that_served_is_back_within_a_second_however_often_it_dies() -> None:
+    assert restart_wait(1000, was_ready=True) == 1.0
+
+
+@pytest.mark.parametrize(("says_ready", "longest"), [(True, 1.0), (False, 30.0)])
+def test_readiness_counts_when_the_process_itself_tells_it(
+    says_ready: bool, longest: float, tmp_path: Path, made: list[Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = Script("raise SystemExit(3)")
+    role.says_ready = says_ready
+    waits: list[bool] = []
+    monkeypatch.setattr(
+        "protocols.supervisor.children.restart_wait", lambda deaths, *, was_ready: waits.append(was_ready) or 0.0
+    )
+    child = Child(role, tmp_path)
+    made.append(child)
+    child.start()
+    wait_until(child.find_death, 10, "its end")
+    assert [restart_wait(1000, was_ready=was_ready) for was_ready in waits] == [longest]
+
+
 def test_quick_death_is_told_and_the_next_start_waits(tmp_path: Path, made: list[Child]) -> None:
     role = Script("raise SystemExit(3)")
     child = Child(role, tmp_path)

@@ -13,7 +13,8 @@ import pytest
 
 from mailserver.project import owner
 from protocols.supervisor import privileges
-from protocols.supervisor.privileges import WrongUser, choose_user
+from protocols.supervisor.lock import LOCK_NAME
+from protocols.supervisor.privileges import WrongUser, choose_user, make_folder
 
 SOMEBODY = pwd.struct_passwd(("somebody", "x", 4711, 4711, "", "/home/somebody", "/bin/sh"))
 OTHER = pwd.struct_passwd(("other", "x", 4712, 4712, "", "/home/other", "/bin/sh"))
@@ -57,6 +58,36 @@ def test_only_root_can_become_another(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert choose_user("somebody", tmp_path) is None
     with pytest.raises(WrongUser, match="Only root"):
         choose_user("other", tmp_path)
+
+
+@pytest.fixture
+def given_away(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what got another owner."""
+    names: list[str] = []
+    monkeypatch.setattr(os, "lchown", lambda path, uid, gid: names.append(Path(path).name))
+    return names
+
+
+def test_folder_that_root_made_is_handed_over(given_away: list[str], tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    make_folder(data, SOMEBODY)
+    assert data.stat().st_mode & 0o777 == 0o700
+    (data / "lost+found").mkdir()
+    make_folder(data, SOMEBODY)
+    (data / LOCK_NAME).touch()
+    (data / "blobs").mkdir()
+    given_away.clear()
+    make_folder(data, SOMEBODY)
+    assert sorted(given_away) == ["blobs", "data", "lost+found", LOCK_NAME]
+
+
+def test_folder_of_something_else_is_not_given_away(given_away: list[str], tmp_path: Path) -> None:
+    """`--data /var/lib` where `--data /var/lib/pillarbox` was meant."""
+    (tmp_path / "dpkg").mkdir()
+    with pytest.raises(WrongUser, match=f"{tmp_path} holds something else"):
+        make_folder(tmp_path, SOMEBODY)
+    assert given_away == []
+    make_folder(tmp_path, None)
 
 
 def test_owner_of_a_folder_that_is_not_there(tmp_path: Path) -> None:

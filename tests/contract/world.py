@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""A store with a user in it, of either kind, as the contract suites need it."""
+"""A store with a user in it, as the contract suite sees every MailStore."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
 from mailserver.errors import Kind, MailError
 from mailserver.store.interface import MailStore, Unit, UnitResult
 from mailserver.values import MailboxId, ModSeq, Uid, UserId
-from tests.support.stores import WAIT_SECONDS, make_unit
+from tests.support.filings import WAIT_SECONDS, make_unit
+
+LONG_AGO = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
+GONE = MailboxId(10**9)
+"""A mailbox that is not there."""
 
 
 @dataclass(slots=True)
