@@ -239,6 +239,16 @@ def holds_nul(command: Command) -> Completion:
     return refused(command, "Messages with NUL cannot be kept", UNKNOWN_CTE_CODE)
 
 
+def tag_in_use(command: Command) -> Completion:
+    """RFC 5267 §4.3."""
+    return bad(command.tag, "updates are being sent under this tag already")
+
+
+def unknown_context(command: Command) -> Completion:
+    """RFC 5267 §4.3.5."""
+    return refused(command, "No updates are being sent under one of these tags")
+
+
 def bad_url(command: Command, url: str) -> Completion:
     return refused(command, "That URL names nothing that can be read here", bad_url_code(url))
 
@@ -253,6 +263,7 @@ def append_refused(tag: str, error: MailError) -> Completion:
 STILL_HERE = untagged_ok("Still here")
 """Said to an idling client now and then, so that routers keep the connection and a dead one is found."""
 STILL_WORKING = "Still working"
+WILL_NOT_UPDATE = "The result will not be kept up to date"
 FLAGS_STAY = "Flags that stay"
 FLAGS_FIXED = "No flag can be changed"
 UIDS_VALID = "UIDs are valid"

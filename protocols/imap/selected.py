@@ -18,7 +18,7 @@ from mailserver.values import Flag
 from protocols.imap.mailbox_index import MailboxIndex
 from protocols.imap.sequence import NumberSet, SequenceSet
 from protocols.imap.tidings import PermanentFlags
-from protocols.imap.view import Update, View
+from protocols.imap.view import View
 
 MAX_WAITING = 100
 """Batches of changes that wait for a client which says nothing; when there are more, they are worked out anew."""
@@ -27,8 +27,13 @@ MAX_WAITING = 100
 class Follower(Protocol):
     """Something that goes on about the selected mailbox after its command: a search that is kept up to date."""
 
-    async def follow(self, updates: Sequence[Update]) -> None:
-        """The client has just been told of these updates; say by `session.send_untagged()` what follows from them."""
+    async def before_updates(self) -> None:
+        """The view knows what has happened, the client does not yet: say by `session.send_untagged()` what must come
+        while messages that are gone still have their numbers."""
+        ...
+
+    async def after_updates(self) -> None:
+        """The client has been told what it may be told at this place, perhaps nothing: say what follows from it."""
         ...
 
 

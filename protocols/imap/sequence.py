@@ -13,6 +13,9 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 MAX_NUMBER = 0xFFFFFFFF
 """RFC 9051 §9: nz-number is an unsigned 32-bit integer."""
@@ -156,13 +159,13 @@ class PartialRange:
     first: int
     last: int
 
-    def pick(self, numbers: Sequence[int]) -> Sequence[int]:
-        """The part of sorted `numbers` that the range names; what lies beyond the ends is left out."""
+    def pick(self, results: Sequence[T]) -> Sequence[T]:
+        """The part of the results, in their order, that the range names; what lies beyond the ends is left out."""
         low, high = sorted((self.first, self.last))
         if low > 0:
-            return numbers[low - 1 : high]
-        stop = len(numbers) + high + 1
-        return numbers[max(0, len(numbers) + low) : stop] if stop > 0 else numbers[:0]
+            return results[low - 1 : high]
+        stop = len(results) + high + 1
+        return results[max(0, len(results) + low) : stop] if stop > 0 else results[:0]
 
 
 def parse_sequence_set(text: bytes) -> SequenceSet:

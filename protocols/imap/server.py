@@ -190,7 +190,7 @@ class _Conversation:
         """Outside IDLE no message may lose its number (RFC 9051 §7.5.1), unless the client wants it so."""
         session = self._session
         if session.listening:
-            at_once = session.idling or session.uses_uids or session.expunges_at_once
+            at_once = session.idling or session.expunges_at_once
             await session.send_updates(may_expunge=at_once)
         if session.selected is not None and session.selected.gone:
             session.farewell = replies.MAILBOX_GONE

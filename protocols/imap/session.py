@@ -191,11 +191,13 @@ class Session:
             await self._refresh(selected)
             selected.catch_up()
             await self.tell_keywords()
+            for follower in list(selected.followers.values()):
+                await follower.before_updates()
             updates = selected.view.updates(may_expunge=may_expunge)
             if updates:
                 await self.send_untagged(format_updates(updates, self.manner(with_uid=with_uid)))
-                for follower in list(selected.followers.values()):
-                    await follower.follow(updates)
+            for follower in list(selected.followers.values()):
+                await follower.after_updates()
         for tell in list(self.news):
             await tell()
 

@@ -211,18 +211,25 @@ def format_results(numbers: Sequence[int] | NumberSet) -> bytes:
     return b",".join(b"%d" % first if first == last else b"%d:%d" % (first, last) for first, last in runs)
 
 
-def search_update(tag: str, *, uid: bool, removed: NumberSet, added: Sequence[tuple[int, NumberSet]]) -> bytes:
-    """RFC 5267 §4.3: what has come into or gone from the result of a search that is kept up to date.
+Places = Sequence[tuple[int, Sequence[int] | NumberSet]]
+"""Places in a result, from 1, each with what is taken out or put in there; 0 for "wherever they belong"."""
 
-    For SORT each addition names its place from 1; for SEARCH the place is 0.
+
+def search_update(tag: str, *, uid: bool, removed: Places = (), added: Places = ()) -> bytes:
+    """RFC 5267 §4.3: what has gone from or come into the result of a search that is kept up to date.
+
+    The client carries the pairs out in their order. For SORT each names its place; for SEARCH the place is 0.
     """
     words = [_correlator(tag)]
     if uid:
         words.append(b"UID")
-    if removed:
-        words.append(b"REMOVEFROM (0 %s)" % format_number_set(removed))
-    words += (b"ADDTO (%d %s)" % (place, format_number_set(numbers)) for place, numbers in added)
+    words += _places(b"REMOVEFROM", removed) + _places(b"ADDTO", added)
     return b" ".join(words) + CRLF
+
+
+def _places(name: bytes, places: Places) -> list[bytes]:
+    pairs = b" ".join(b"%d %s" % (place, format_results(numbers)) for place, numbers in places)
+    return [name + b" (" + pairs + b")"] if pairs else []
 
 
 def thread(threads: Iterable[ThreadNode]) -> bytes:

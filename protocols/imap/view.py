@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from mailserver.store.interface import Changes, Entry
@@ -121,6 +121,11 @@ class View:
     def is_gone(self, uid: int) -> bool:
         """It has been expunged, and the client does not know (RFC 5530 EXPUNGEISSUED)."""
         return uid in self._gone
+
+    @property
+    def gone(self) -> Set[int]:
+        """UIDs of all that are so, to be read only."""
+        return self._gone
 
     def is_recent(self, uid: int) -> bool:
         return uid in self._recent

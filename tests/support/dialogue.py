@@ -25,7 +25,7 @@ A dialogue is a text file:
     -- closed                       the server has closed the connection
     -- drop                         the client vanishes
     -- reconnect                    a new session in the same world
-    -- do: database away            an action that the test module defines
+    -- do: database away            an action that the test module defines, a coroutine function perhaps
 
 `WAYS` says how: whole in one write, byte by byte, in odd pieces, and over TCP through a real socket. In the first
 three TLS is only pretended, and what is written before a reply could be known is still written at once: a server
@@ -43,7 +43,7 @@ import random
 import re
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ def dialogues(protocol: str) -> list[Any]:
     ]
 
 
-Action = Callable[[World], None]
+Action = Callable[[World], Awaitable[None] | None]
 
 
 async def play(
@@ -235,7 +235,9 @@ class _Player:
             self._complain_of_rest()
             await self._peer.connect()
         elif line.text.startswith("do: "):
-            self._actions[line.text.removeprefix("do: ")](self._world)
+            doing = self._actions[line.text.removeprefix("do: ")](self._world)
+            if doing is not None:
+                await doing
         else:
             raise ValueError(f"{self._place(line)}: unknown control line")
 

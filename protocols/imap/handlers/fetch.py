@@ -54,7 +54,7 @@ async def _fetch(session: Session, command: Fetch) -> Completion:
         uids = [entry.uid for entry in entries if entry.modseq > command.changed_since]
     if command.partial is not None:
         uids = list(command.partial.pick(uids))
-    return await _answer(session, command, uids)
+    return await answer_fetch(session, command, uids)
 
 
 async def _tell_vanished(session: Session, command: Fetch) -> None:
@@ -71,7 +71,8 @@ async def _tell_vanished(session: Session, command: Fetch) -> None:
     await session.send_untagged(untagged.vanished(gone, earlier=True))
 
 
-async def _answer(session: Session, command: Fetch, uids: Sequence[int]) -> Completion:
+async def answer_fetch(session: Session, command: Fetch, uids: Sequence[int]) -> Completion:
+    """What the command asks for, of these messages of the selected mailbox."""
     answerer = Answerer(session, command)
     lost = False
     for batch in _batches(session.current, uids, answerer.material):

@@ -19,6 +19,7 @@ from mailserver.values import ContentId
 from protocols.imap import fetch_data as data
 from protocols.imap.commands import Fetch
 from protocols.imap.fetch_items import Attribute, BinarySection, BinarySize, BodySection, FetchItem, Preview
+from protocols.imap.object_ids import format_email_id
 from protocols.imap.session import Session
 from protocols.imap.stored_message import StoredMessage, Streamed, UnknownEncoding, needs_structure
 from protocols.imap.tidings import RECENT
@@ -75,7 +76,7 @@ class Answerer:
         self._session = session
         self._selected = session.current
         self._items = command.items
-        self._with_uid = command.uid and Attribute.UID not in command.items
+        self._with_uid = command.uid and not session.uid_only and Attribute.UID not in command.items
         self._with_modseq = command.changed_since is not None and Attribute.MODSEQ not in command.items
         self._utf8 = session.utf8
         self.material = Material.of(command.items)
@@ -187,7 +188,7 @@ class Answerer:
             case Attribute.MODSEQ:
                 return data.format_modseq_item(entry.modseq)
             case Attribute.EMAILID:
-                return data.format_email_id_item(f"M{entry.content}")
+                return data.format_email_id_item(format_email_id(entry.content))
             case Attribute.THREADID:
                 return data.format_thread_id_item(None)
             case Attribute.SAVEDATE:

@@ -14,6 +14,7 @@ from protocols.imap import commands as c
 from protocols.imap import replies, untagged
 from protocols.imap.folder_tree import USE_ATTRIBUTES
 from protocols.imap.handlers.handler import Handlers
+from protocols.imap.machine import State
 from protocols.imap.mailbox_names import find_fault
 from protocols.imap.object_ids import format_mailbox_id
 from protocols.imap.replies import Completion
@@ -55,12 +56,22 @@ async def delete(session: Session, command: c.Delete) -> Completion:
         return replies.cannot_be_done(command, "The Inbox stays")
     folders = session.folders()
     try:
+        folder = await session.offload(folders.find, command.mailbox)
         await session.offload(folders.delete, command.mailbox)
     except MailError as error:
         if error.kind is Kind.NOT_FOUND and await session.offload(folders.is_parent, command.mailbox):
             return replies.only_a_parent(command)
         raise
+    if session.selected is not None and session.selected.mailbox.id == folder.mailbox.id:
+        await _leave_selected(session)
     return replies.completed(command)
+
+
+async def _leave_selected(session: Session) -> None:
+    """Who deletes the folder that he has selected is not thrown out, as others are."""
+    session.deselect()
+    session.machine.state = State.AUTHENTICATED
+    await session.send_untagged(replies.untagged_ok(replies.CLOSED_BY_SELECT, replies.CLOSED_CODE))
 
 
 async def rename(session: Session, command: c.Rename) -> Completion:

@@ -12,13 +12,14 @@ from mailserver.errors import Kind, MailError
 from mailserver.store.folders import Folder
 from mailserver.store.interface import Changes
 from mailserver.store.values import Mailbox
-from mailserver.values import PUBLIC, Flag, MailboxId, ModSeq, Uid
+from mailserver.values import PUBLIC, Flag, ModSeq, Uid
 from protocols.imap import replies, untagged
 from protocols.imap.arguments import Resync
 from protocols.imap.commands import Close, Select, Unselect
 from protocols.imap.handlers.expunge import remove_deleted
 from protocols.imap.handlers.handler import Handlers
 from protocols.imap.mailbox_index import NO_MAILBOX, EmptyIndex
+from protocols.imap.object_ids import format_mailbox_id
 from protocols.imap.replies import Completion, untagged_ok
 from protocols.imap.selected import Selected
 from protocols.imap.sequence import NumberSet
@@ -81,7 +82,7 @@ async def _describe(session: Session, selected: Selected, folder: Folder) -> Non
         untagged_ok(replies.UIDS_VALID, replies.uid_validity_code(mailbox.uid_validity)),
         untagged_ok(replies.NEXT_UID, replies.uid_next_code(uid_next)),
         untagged_ok(replies.HIGHEST, replies.highest_modseq_code(view.modseq)),
-        untagged_ok(replies.MAILBOX_ID, replies.mailbox_id_code(mailbox_identifier(mailbox.id))),
+        untagged_ok(replies.MAILBOX_ID, replies.mailbox_id_code(format_mailbox_id(mailbox.id))),
     ]
     if session.rev2:
         lines.append(untagged.listed(untagged.ListedMailbox(selected.name), utf8=session.utf8))
@@ -93,11 +94,6 @@ async def _describe(session: Session, selected: Selected, folder: Folder) -> Non
             assert number is not None
             lines.append(untagged_ok(replies.FIRST_UNSEEN, replies.unseen_code(number)))
     await session.send_untagged(b"".join(lines))
-
-
-def mailbox_identifier(mailbox: MailboxId) -> str:
-    """RFC 8474 §4: row numbers are never used again, so they will do."""
-    return f"F{mailbox}"
 
 
 # ---------------------------------------------------------------- QRESYNC
