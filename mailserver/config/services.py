@@ -161,7 +161,9 @@ def hide_capabilities(
     Gives its id.
     """
     words = " ".join(dict.fromkeys(capabilities.upper().split()))
-    row = models.CapabilityHiding.objects.filter(pk=hiding_id).first() or models.CapabilityHiding()
+    row = models.CapabilityHiding()
+    if hiding_id is not None:
+        row = models.CapabilityHiding.objects.filter(pk=hiding_id).first() or row
     row.user_id, row.client, row.capabilities, row.comment = user, client.strip(), words, comment.strip()
     problems = _clean(row)
     if "IMAP4REV1" in words.split() and not problems:

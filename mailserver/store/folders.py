@@ -15,7 +15,7 @@ from mailserver.config.snapshot import Directory
 from mailserver.errors import Kind, MailError
 from mailserver.store.folder_data import AccessEntry
 from mailserver.store.interface import Mailbox, MailStore
-from mailserver.store.names import SEPARATOR, normal_name
+from mailserver.store.names import SEPARATOR, is_below, normal_name
 from mailserver.store.rights import ALL_RIGHTS, effective_rights, sort_rights
 from mailserver.values import PUBLIC, SpecialUse, UserId
 
@@ -66,7 +66,10 @@ class Folders:
 
     def find(self, name: str) -> Folder:
         """The folder of that name; raises NOT_FOUND, also when the user may not do anything with it."""
-        place = self.locate(name)
+        try:
+            place = self.locate(name)
+        except MailError as error:
+            raise _not_found(name) from error  # a name that cannot be is none that is
         mailbox = self._store.get_mailbox(place.owner, place.name)
         rights = self._rights(mailbox)
         if not rights:
@@ -144,15 +147,10 @@ class Folders:
         A separator at the end says only that there will be folders below. Raises EXISTS, FORBIDDEN, NOT_FOUND.
         """
         place = self._locate_new(name.removesuffix(SEPARATOR))
-        levels = place.name.split(SEPARATOR)
-        if len(levels) > MAX_DEPTH:
-            raise MailError(Kind.FORBIDDEN, f"{len(levels)} levels in {name[:80]!r}")
+        _check_depth(place)
         parent = self._nearest_parent(place)
         self._require_creating(place, parent)
-        made = 0 if parent is None else parent.name.count(SEPARATOR) + 1
-        for depth in range(made + 1, len(levels)):
-            parent = self._create_one(replace(place, name=SEPARATOR.join(levels[:depth])), parent, None)
-        mailbox = self._create_one(place, parent, special_use)
+        mailbox = self._create_one(place, self._create_above(place, parent), special_use)
         return Folder(mailbox, place.owner, self._rights(mailbox), place.prefix + mailbox.name)
 
     def delete(self, name: str) -> None:
@@ -162,13 +160,17 @@ class Folders:
     def rename(self, name: str, new_name: str) -> Folder:
         """With everything below; the Inbox's messages move. Raises NOT_FOUND, EXISTS, FORBIDDEN.
 
-        A folder stays with its owner.
+        A folder stays with its owner. Missing folders above the new name are made (RFC 9051 §6.3.6).
         """
         folder = self.open(name, "x")
         place = self._locate_new(new_name)
         if place.owner != folder.owner:
             raise MailError(Kind.FORBIDDEN, "a folder cannot be given to somebody else")
-        self._require_creating(place, self._nearest_parent(place))
+        _check_depth(place)
+        parent = self._nearest_parent(place)
+        self._require_creating(place, parent)
+        if not is_below(place.name, folder.mailbox.name):
+            self._create_above(place, parent)
         mailbox = self._store.rename_mailbox(folder.mailbox.id, place.name)
         return Folder(mailbox, place.owner, self._rights(mailbox), place.prefix + mailbox.name)
 
@@ -200,6 +202,14 @@ class Folders:
         allowed = self._has_all(place.owner) if parent is None else "k" in self._rights(parent)
         if not allowed:
             raise MailError(Kind.FORBIDDEN, f"user {self._user} may not create {place.prefix}{place.name}")
+
+    def _create_above(self, place: Place, parent: Mailbox | None) -> Mailbox | None:
+        """Make the levels that are missing between `parent` and the place; the last of them, or `parent`."""
+        levels = place.name.split(SEPARATOR)
+        there = 0 if parent is None else parent.name.count(SEPARATOR) + 1
+        for depth in range(there + 1, len(levels)):
+            parent = self._create_one(replace(place, name=SEPARATOR.join(levels[:depth])), parent, None)
+        return parent
 
     def _create_one(self, place: Place, parent: Mailbox | None, special_use: SpecialUse | None) -> Mailbox:
         mailbox = self._store.create_mailbox(place.owner, place.name, special_use)
@@ -300,6 +310,12 @@ def shown_login(directory: Directory, user_id: UserId) -> str:
 def find_folder(store: MailStore, directory: Directory, user: UserId, name: str) -> Folder:
     """As `Folders.find`."""
     return Folders(store, directory, user).find(name)
+
+
+def _check_depth(place: Place) -> None:
+    levels = place.name.count(SEPARATOR) + 1
+    if levels > MAX_DEPTH:
+        raise MailError(Kind.FORBIDDEN, f"{levels} levels in {place.name[:80]!r}")
 
 
 def _not_found(name: str) -> MailError:
