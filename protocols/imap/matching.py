@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: MIT
+"""Which messages a search means. Pure.
+
+RFC 9051 §6.4.4; WITHIN (RFC 5032), CONDSTORE (RFC 7162 §3.1.5), OBJECTID (RFC 8474 §6), SAVEDATE (RFC 8514 §4.3).
+Most keys are decided by what the index of a mailbox knows of each message. For the others, which need the message
+itself, a function is asked, about as few messages as possible: where all of several keys must hold the cheap ones come
+first, where one is enough those it has found are not asked about again.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+
+from mailserver.store.interface import Entry
+from mailserver.values import ContentId
+from protocols.imap.object_ids import format_email_id
+from protocols.imap.search_keys import (
+    And,
+    DateOf,
+    HasBody,
+    HasDate,
+    HasEmailId,
+    HasFlag,
+    HasHeader,
+    HasModSeq,
+    HasSize,
+    HasText,
+    HasThreadId,
+    InNumbers,
+    InUids,
+    IsRecent,
+    IsWithin,
+    Not,
+    Or,
+    SaveDateSupported,
+    SearchKey,
+    When,
+)
+from protocols.imap.sequence import NumberSet, SequenceSet
+
+Test = Callable[[Entry], bool]
+
+ContentKey = HasHeader | HasDate | HasBody | HasText
+"""What only the message itself can tell; of the dates, the one it was sent."""
+
+Ask = Callable[[ContentKey, Sequence[ContentId]], AbstractSet[ContentId]]
+"""Gives those of the contents for which the key holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a search depends on besides the messages."""
+
+    now: datetime
+    is_recent: Callable[[int], bool]
+    uids_of: Callable[[SequenceSet, bool], NumberSet]
+    """The UIDs that a set names: of messages that are there, by UID if the second argument says so."""
+
+
+class Cost(enum.IntEnum):
+    """In the order in which keys are tried."""
+
+    INDEX = 0
+    """The index of the mailbox knows."""
+    FIELDS = 1
+    """A stored field of each message is looked at."""
+    TEXT = 2
+    """The index of words is asked, and the text of what it finds is read."""
+
+
+class Matcher:
+    """A search, ready to be tried on messages; it may be used from any thread."""
+
+    def __init__(self, key: SearchKey, circumstances: Circumstances) -> None:
+        self._root = _plan(key, circumstances)
+
+    @property
+    def asks(self) -> bool:
+        """Messages must be looked into, so that `find()` may take long."""
+        return self._root.cost > Cost.INDEX
+
+    @property
+    def within(self) -> NumberSet | None:
+        """The UIDs that alone can match, where the search says so; None for any."""
+        return self._root.within
+
+    def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
+        """Those that match, in the order given."""
+        return self._root.find(entries, ask)
+
+
+def mentions(key: SearchKey, kinds: type | tuple[type, ...]) -> bool:
+    """Whether keys of these kinds occur in the search, however deep."""
+    if isinstance(key, And | Or):
+        return any(mentions(part, kinds) for part in key.keys)
+    if isinstance(key, Not):
+        return mentions(key.key, kinds)
+    return isinstance(key, kinds)
+
+
+# ---------------------------------------------------------------- the plan
+
+
+class _Node:
+    """A part of a search."""
+
+    cost: Cost
+    within: NumberSet | None = None
+
+    def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
+        raise NotImplementedError
+
+
+class _Tested(_Node):
+    """Decided by the entry alone."""
+
+    cost = Cost.INDEX
+
+    def __init__(self, test: Test, within: NumberSet | None = None) -> None:
+        self.test = test
+        self.within = within
+
+    def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
+        return list(filter(self.test, entries))
+
+
+class _Asked(_Node):
+    """Decided by the message."""
+
+    def __init__(self, key: ContentKey) -> None:
+        self._key = key
+        self.cost = Cost.FIELDS if isinstance(key, HasHeader | HasDate) else Cost.TEXT
+
+    def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
+        if not entries:
+            return entries
+        holding = ask(self._key, sorted({entry.content for entry in entries}))
+        return [entry for entry in entries if entry.content in holding]
+
+
+class _All(_Node):
+    def __init__(self, parts: Sequence[_Node]) -> None:
+        self._parts = sorted(parts, key=lambda part: part.cost)
+        self.cost = max(part.cost for part in parts)
+        self.within = _intersection(parts)
+
+    def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
+        for part in self._parts:
+            entries = part.find(entries, ask)
+        return entries
+
+
+class _Any(_Node):
+    def __init__(self, parts: Sequence[_Node]) -> None:
+        self._parts = sorted(parts, key=lambda part: part.cost)
+        self.cost = max(part.cost for part in parts)
+
+    def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
+        found: set[int] = set()
+        rest = entries
+        for part in self._parts:
+            uids = {entry.uid for entry in part.find(rest, ask)}
+            if uids:
+                found |= uids
+                rest = [entry for entry in rest if entry.uid not in uids]
+        return [entry for entry in entries if entry.uid in found]
+
+
+class _Neither(_Node):
+    def __init__(self, part: _Node) -> None:
+        self._part = part
+        self.cost = part.cost
+
+    def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
+        uids = {entry.uid for entry in self._part.find(entries, ask)}
+        return [entry for entry in entries if entry.uid not in uids]
+
+
+def _plan(key: SearchKey, circumstances: Circumstances) -> _Node:
+    if isinstance(key, And):
+        return _plan_all([_plan(part, circumstances) for part in key.keys])
+    if isinstance(key, Or):
+        return _plan_any([_plan(part, circumstances) for part in key.keys])
+    if isinstance(key, Not):
+        return _plan_not(_plan(key.key, circumstances))
+    if isinstance(key, InNumbers | InUids):
+        by_uid = isinstance(key, InUids)
+        uids = circumstances.uids_of(key.uids if isinstance(key, InUids) else key.numbers, by_uid)
+        return _Tested(_uid_test(uids), uids)
+    if isinstance(key, HasHeader | HasBody | HasText) or (isinstance(key, HasDate) and key.of is DateOf.SENT):
+        return _Asked(key)
+    return _Tested(_make_test(key, circumstances))
+
+
+def _plan_all(parts: Sequence[_Node]) -> _Node:
+    if all(isinstance(part, _Tested) for part in parts):
+        tests = [part.test for part in parts if isinstance(part, _Tested)]
+        return _Tested(_both(tests), _intersection(parts))
+    return _All(parts)
+
+
+def _both(tests: Sequence[Test]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+    return lambda entry: all(test(entry) for test in tests)
+
+
+def _plan_any(parts: Sequence[_Node]) -> _Node:
+    if all(isinstance(part, _Tested) for part in parts):
+        tests = [part.test for part in parts if isinstance(part, _Tested)]
+        return _Tested(lambda entry: any(test(entry) for test in tests))
+    return _Any(parts)
+
+
+def _plan_not(part: _Node) -> _Node:
+    if isinstance(part, _Tested):
+        test = part.test
+        return _Tested(lambda entry: not test(entry))
+    return _Neither(part)
+
+
+def _intersection(parts: Iterable[_Node]) -> NumberSet | None:
+    common: NumberSet | None = None
+    for part in parts:
+        if part.within is not None:
+            common = part.within if common is None else common.intersection(part.within)
+    return common
+
+
+# ---------------------------------------------------------------- keys that the index decides
+
+
+def _make_test(key: SearchKey, circumstances: Circumstances) -> Test:
+    match key:
+        case HasFlag(flag):
+            return _flag_test(flag)
+        case IsRecent():
+            return lambda entry: circumstances.is_recent(entry.uid)
+        case HasDate():
+            return _date_test(key)
+        case HasSize(larger, size):
+            return (lambda entry: entry.size > size) if larger else (lambda entry: entry.size < size)
+        case HasModSeq(modseq):
+            return lambda entry: entry.modseq >= modseq
+        case IsWithin(younger, seconds):
+            return _age_test(younger, seconds, circumstances.now)
+        case HasEmailId(identifier):
+            return lambda entry: format_email_id(entry.content) == identifier
+        case HasThreadId():
+            return lambda _: False  # RFC 8474 §5.2: THREADID is NIL here.
+        case SaveDateSupported():
+            return lambda _: True
+    raise AssertionError(f"no test for {key}")
+
+
+def _uid_test(uids: NumberSet) -> Test:
+    if len(uids.ranges) == 1:
+        first, last = uids.ranges[0]
+        return lambda entry: first <= entry.uid <= last
+    return lambda entry: entry.uid in uids
+
+
+def _flag_test(flag: str) -> Test:
+    """Keywords compare without case (RFC 9051 §2.3.2). Few combinations of flags occur, so each is looked at once."""
+    wanted = flag.lower()
+    known: dict[frozenset[str], bool] = {}
+
+    def test(entry: Entry) -> bool:
+        answer = known.get(entry.flags)
+        if answer is None:
+            answer = known[entry.flags] = any(held.lower() == wanted for held in entry.flags)
+        return answer
+
+    return test
+
+
+def _date_test(key: HasDate) -> Test:
+    """The day in UTC, which is how INTERNALDATE and SAVEDATE are shown."""
+    midnight = datetime.combine(key.date, time(), UTC)
+    next_midnight = midnight + timedelta(days=1) if key.date < datetime.max.date() else datetime.max.replace(tzinfo=UTC)
+
+    def holds(moment: datetime) -> bool:
+        if key.when is When.BEFORE:
+            return moment < midnight
+        return moment >= midnight and (key.when is When.SINCE or moment < next_midnight)
+
+    if key.of is DateOf.SAVED:
+        return lambda entry: holds(entry.saved)
+    return lambda entry: holds(entry.internal_date)
+
+
+def _age_test(younger: bool, seconds: int, now: datetime) -> Test:
+    """RFC 5032 §2: the limit itself counts on both sides."""
+
+    def age(entry: Entry) -> float:
+        return (now - entry.internal_date).total_seconds()
+
+    return (lambda entry: age(entry) <= seconds) if younger else (lambda entry: age(entry) >= seconds)
