@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mailserver.store.folders import Folder
-from mailserver.store.names import show_order
+from mailserver.store.names import INBOX
 from mailserver.values import SpecialUse
 from protocols.imap.arguments import ListReturn, ListSelection
 from protocols.imap.mailbox_names import list_parents, matches_pattern
@@ -50,7 +50,12 @@ def grow_tree(folders: Iterable[Folder], subscriptions: frozenset[str]) -> list[
     known |= dict.fromkeys(parents - known.keys())
     branches = [Branch(name, folder, name in subscriptions, name in parents) for name, folder in known.items()]
     branches += (Branch(name, None, True, remembered=True) for name in subscriptions - known.keys())
-    return sorted(branches, key=lambda branch: show_order(branch.name))
+    return sorted(branches, key=lambda branch: _order(branch.name))
+
+
+def _order(name: str) -> tuple[bool, bool, str]:
+    """The Inbox first, what others share last."""
+    return name != INBOX, name.startswith("#"), name
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ def find_matches(
         if (branch.name in fitting or _fits(branch.name, patterns))
         and (branch.name in above or _meets(branch, criteria))
     ]
-    return sorted(found, key=lambda match: show_order(match.branch.name))
+    return sorted(found, key=lambda match: _order(match.branch.name))
 
 
 def find_subscribed(tree: Sequence[Branch], pattern: str) -> list[Match]:

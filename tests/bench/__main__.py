@@ -143,7 +143,7 @@ def measure(say: Callable[[str], None], messages: int, rounds: int) -> None:
         say(after.line())
         if peer is None:
             say(
-                "The peer is missing: install postfix, dovecot-imapd, dovecot-lmtpd and dovecot-pop3d, and run this as root."
+                "The peer is missing: install postfix, dovecot-imapd, dovecot-lmtpd, dovecot-pop3d, and run this as root."
             )
 
 
