@@ -12,7 +12,7 @@ from mailserver import notices
 from mailserver.config.catalog import ServiceKind
 from mailserver.errors import Kind, MailError
 from mailserver.store.interface import FlagChange, LockToken, Removal, Unit
-from mailserver.values import Protocol, Uid
+from mailserver.values import MailboxId, Protocol, Uid
 from protocols.imap.indexes import MailboxIndexes
 from protocols.imap.server import ImapService
 from protocols.net.connection import Connection
@@ -60,12 +60,44 @@ class _Server:
         for _ in range(TURNS):
             await asyncio.sleep(0)
 
+    async def folders_told(self, world: World) -> None:
+        """A notice tells that somebody else has changed something about Alice's folders."""
+        self.notices.publish(notices.folders_topic(world.user("alice").id))
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+    async def make_work(self, world: World) -> None:
+        world.store.create_mailbox(world.user("alice").id, "Work")
+        await self.folders_told(world)
+
+    async def rename_work(self, world: World) -> None:
+        world.store.rename_mailbox(_folder(world, "Work"), "Play")
+        await self.folders_told(world)
+
+    async def subscribe_play(self, world: World) -> None:
+        world.store.set_subscribed(world.user("alice").id, "Play", True)
+        await self.folders_told(world)
+
+    async def annotate_play(self, world: World) -> None:
+        world.store.set_annotations(world.user("alice").id, _folder(world, "Play"), {"/shared/comment": b"fun"})
+        await self.folders_told(world)
+
+    async def delete_play(self, world: World) -> None:
+        alice = world.user("alice").id
+        world.store.set_subscribed(alice, "Play", False)
+        world.store.delete_mailbox(_folder(world, "Play"))
+        await self.folders_told(world)
+
     async def mark(self, world: World) -> None:
         change = FlagChange(world.user("alice").inbox, (Uid(1),), add=frozenset({"\\Flagged"}))
         await self.change(world, Unit(flag_changes=(change,)))
 
     async def remove(self, world: World) -> None:
         await self.change(world, Unit(removals=(Removal(world.user("alice").inbox, (Uid(1),)),)))
+
+
+def _folder(world: World, name: str) -> MailboxId:
+    return world.store.get_mailbox(world.user("alice").id, name).id
 
 
 def _world() -> World:
@@ -80,6 +112,11 @@ def _set_storage(world: World, away: bool) -> None:
 async def test_dialogue(path: Path, way: str) -> None:
     server = _Server()
     actions = {
+        "the folder Work is made elsewhere": server.make_work,
+        "Work is renamed to Play elsewhere": server.rename_work,
+        "Play is subscribed to elsewhere": server.subscribe_play,
+        "Play is annotated elsewhere": server.annotate_play,
+        "Play is deleted elsewhere": server.delete_play,
         "storage away": lambda world: _set_storage(world, True),
         "storage back": lambda world: _set_storage(world, False),
         "alice is logged in elsewhere": lambda world: server.lock(world, exclusive=False),
