@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models import QuerySet
 
 from mailserver.database import translate
 from mailserver.errors import Kind, MailError
@@ -126,7 +128,7 @@ class DatabaseStore:
     def list_entries(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> list[Entry]:
         rows = EntryRow.objects.filter(mailbox=mailbox, held=False, uid__gt=after_uid).order_by("uid")
         with _translated():
-            return [_entry(row) for row in rows.values_list(*ENTRY_COLUMNS)[:limit]]
+            return _read_entries(rows.values_list(*ENTRY_COLUMNS)[:limit])
 
     def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
         """Read in an order in which a change that happens meanwhile is told again next time, never missed."""
@@ -139,7 +141,7 @@ class DatabaseStore:
             gone = Expunged.objects.filter(mailbox=mailbox, modseq__gt=since).values_list("uid", flat=True)
             vanished = tuple(Uid(uid) for uid in gone.order_by("uid"))
             rows = EntryRow.objects.filter(mailbox=mailbox, held=False, modseq__gt=since).order_by("uid")
-            changed = tuple(_entry(row) for row in rows.values_list(*ENTRY_COLUMNS))
+            changed = tuple(_read_entries(rows.values_list(*ENTRY_COLUMNS)))
         return Changes(changed, vanished, ModSeq(modseq))
 
     def read_contents(self, contents: Sequence[ContentId]) -> list[StoredContent]:
@@ -246,6 +248,18 @@ class DatabaseStore:
         self._locks.unlock(token)
 
 
+def _read_entries(rows: QuerySet[EntryRow, tuple[Any, ...]]) -> list[Entry]:
+    """Without the ORM's own conversion of dates, which takes as long as all the rest: 100,000 are read at a SELECT."""
+    with connection.cursor() as cursor:
+        cursor.execute(*rows.query.sql_with_params())
+        return [_entry(row) for row in cursor.fetchall()]
+
+
 def _entry(row: tuple[Any, ...]) -> Entry:
     uid, modseq, flags, size, internal_date, saved, content = row
-    return Entry(uid, modseq, parse_flags(flags), size, internal_date, saved, content)
+    return Entry(uid, modseq, parse_flags(flags), size, _aware(internal_date), _aware(saved), content)
+
+
+def _aware(moment: datetime) -> datetime:
+    """SQLite keeps no zone: what is stored there is UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

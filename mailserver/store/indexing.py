@@ -18,8 +18,8 @@ SETTLED = timedelta(minutes=1)
 which a smaller id was given out has ended."""
 IDS_AT_ONCE = 5000
 CONTENTS_AT_ONCE = 100
-RUN_SECONDS = 10.0
-"""Of each minute: some ten thousand messages, and most of a processor is left for others."""
+RUN_SECONDS = 5.0
+"""Of each minute: some three thousand messages, and nearly all of a processor is left for others."""
 
 
 class TextIndexer:

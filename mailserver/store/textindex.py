@@ -13,7 +13,7 @@ import logging
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,15 @@ def open_text_index() -> TextIndex:
         from mailserver.store.textindex_postgres import PostgresTextIndex  # its statements mean nothing elsewhere
 
         return PostgresTextIndex()
-    return SqliteTextIndex(Path(settings.DATA) / "search.sqlite3")
+    return SqliteTextIndex(Path(settings.DATA) / "search.sqlite3", _last_id)
+
+
+def _last_id() -> int:
+    """The highest id that SQLite has ever given to a content."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'store_content'")
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
 
 
 def pieces(needle: str) -> list[str]:
@@ -146,10 +154,14 @@ CREATE VIRTUAL TABLE IF NOT EXISTS pieces USING fts5(
 
 
 class SqliteTextIndex:
-    """In the file at `path`; each thread has a connection of its own. Made when it is first needed."""
+    """In the file at `path`; each thread has a connection of its own. Made when it is first needed.
 
-    def __init__(self, path: Path) -> None:
+    `last_id` tells the highest id that a content has ever had.
+    """
+
+    def __init__(self, path: Path, last_id: Callable[[], int]) -> None:
         self._path = path
+        self._last_id = last_id
         self._local = threading.local()
         self._mutex = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
@@ -224,10 +236,19 @@ class SqliteTextIndex:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
+            self._empty_if_ahead(database)
             self._local.database = database
             with self._mutex:
                 self._opened.append(database)
         return database
+
+    def _empty_if_ahead(self, database: sqlite3.Connection) -> None:
+        """An older copy of the database was put back: ids that the index knows will be given to other messages."""
+        if database.execute("SELECT count(*) FROM known WHERE content > ?", (self._last_id(),)).fetchone()[0]:
+            with _transaction(database):
+                database.execute("DELETE FROM known")
+                database.execute("DELETE FROM texts")
+                database.execute("INSERT INTO pieces (pieces) VALUES ('delete-all')")
 
 
 @contextmanager

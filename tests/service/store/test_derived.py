@@ -16,7 +16,8 @@ from mailserver.store.indexing import SETTLED, TextIndexer
 from mailserver.store.interface import Removal, Unit
 from mailserver.store.models import Content
 from mailserver.store.opening import open_store
-from mailserver.store.textindex import open_text_index, pieces
+from mailserver.store.textindex import IndexedText, SqliteTextIndex, open_text_index, pieces
+from mailserver.store.textsearch import TextSearch
 from mailserver.values import ContentId, MailboxId, Uid
 from tests.support.filings import WAIT_SECONDS, make_filing
 from tests.support.still_clock import StillClock
@@ -109,6 +110,34 @@ def test_the_index_forgets_what_is_deleted(inbox: MailboxId, data_folder: Path) 
     index = open_text_index()
     found = index.find(contents, "BROWN")
     assert (found.possible, found.unknown) == ({contents[1]}, {contents[0]})
+    index.close()
+
+
+def test_an_index_that_is_ahead_of_its_database_starts_afresh(inbox: MailboxId, data_folder: Path) -> None:
+    """As after an older copy of the database was put back."""
+    (content,) = file(inbox, MESSAGE)
+    index = SqliteTextIndex(data_folder / "another.sqlite3", lambda: 10**10)
+    index.add({content: IndexedText("", "BROWN"), ContentId(content + 10**9): IndexedText("", "BROWN")})
+    assert index.find([content], "BROWN").possible == {content}
+    index.close()
+    reopened = SqliteTextIndex(data_folder / "another.sqlite3", lambda: content)
+    assert reopened.find([content], "BROWN").unknown == {content}
+    reopened.close()
+
+
+@pytest.mark.parametrize("damage", [b"no database at all" * 1000, b""])
+def test_a_damaged_index_is_no_reason_to_find_nothing(
+    inbox: MailboxId, data_folder: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    contents = file(inbox, MESSAGE)
+    path = data_folder / "another.sqlite3"
+    path.write_bytes(damage)
+    index = SqliteTextIndex(path, lambda: contents[0])
+    with closing(open_store()) as store:
+        search = TextSearch(store.read_contents, index)
+        for _ in range(2):
+            assert search.search(contents, "brown", body_only=True) == set(contents)
+    assert ("cannot be used" in caplog.text) is bool(damage)
     index.close()
 
 
