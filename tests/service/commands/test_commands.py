@@ -293,14 +293,14 @@ class TestStatus:
         outcome = run("status")
         assert outcome.status == 1
         assert outcome.err.startswith("The server is not running.")
-        assert outcome.out.count("does not listen") == 5
+        assert outcome.out.count("does not listen") == 7
 
     def test_all_is_well(self, run: Run) -> None:
         report()
         Service.objects.filter(name="POP3S").update(enabled=False)
         outcome = run("status", "--sessions")
         assert (outcome.status, outcome.err) == (0, "")
-        assert outcome.out.count(" listens\n") == 4
+        assert outcome.out.count(" listens\n") == 6
         assert outcome.out.count("switched off") == 1
         assert "Today: 0 messages accepted" in outcome.out
 
@@ -340,7 +340,7 @@ class TestDoctor:
         outcome = run("doctor")
         assert outcome.status == 1
         assert "PROBLEM  The server is not running." in outcome.out
-        assert outcome.out.count("does not answer: connection refused") == 5
+        assert outcome.out.count("does not answer: connection refused") == 7
         assert outcome.err == "6 problems found.\n"
 
     def test_settings_that_make_no_sense(self, run: Run) -> None:

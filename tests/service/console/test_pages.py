@@ -61,7 +61,7 @@ def test_an_address_that_does_not_exist_says_so_in_plain_words(browser: Client) 
 
 
 def test_what_cannot_be_added_by_hand_says_so(browser: Client) -> None:
-    response = browser.get("/admin/store/mailbox/add/")
+    response = browser.get("/admin/outqueue/queuedrecipient/add/")
     assert response.status_code == 403
     assert "cannot be added" in response.content.decode()
 

@@ -98,7 +98,7 @@ def test_allowances_for_protocols_that_are_not_on_the_form_stay(browser: Client,
     form = read_form(browser, page_of(anna), "user_form")
     browser.post(page_of(anna), {**form, "allowed_protocols": ["pop3"]})
     anna.refresh_from_db()
-    assert sorted(anna.allowed_protocols) == ["imap4", "pop3", "status"]
+    assert sorted(anna.allowed_protocols) == ["pop3", "status"]
 
 
 def test_a_new_password_is_set_beside_the_rest(browser: Client, anna: User) -> None:
