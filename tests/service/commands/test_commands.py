@@ -341,7 +341,7 @@ class TestDoctor:
         assert outcome.status == 1
         assert "PROBLEM  The server is not running." in outcome.out
         assert outcome.out.count("does not answer: connection refused") == 7
-        assert outcome.err == "6 problems found.\n"
+        assert outcome.err == "8 problems found.\n"
 
     def test_settings_that_make_no_sense(self, run: Run) -> None:
         Service.objects.filter(name="SMTP").update(options={"max_recipients": "many"})
