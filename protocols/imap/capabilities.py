@@ -52,7 +52,12 @@ def list_capabilities(standing: Standing, hidden: Collection[str] = ()) -> tuple
 
 
 def _before_login(standing: Standing) -> Iterable[str]:
+    """Quirk: ENABLE and IDLE are announced here too, as Dovecot does: Python's imaplib does not ask again after LOGIN,
+    and then believes what it has."""
     yield "SASL-IR"
+    yield "ENABLE"
+    if standing.idle:
+        yield "IDLE"
     if standing.starttls:
         yield "STARTTLS"
     if not standing.plain_login:
