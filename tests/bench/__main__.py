@@ -142,9 +142,7 @@ def measure(say: Callable[[str], None], messages: int, rounds: int) -> None:
         after = Row("memory after this load", "", [ours.memory_bytes() / 1e6], unit=" MB")
         say(after.line())
         if peer is None:
-            say(
-                "The peer is missing: install postfix, dovecot-imapd, dovecot-lmtpd, dovecot-pop3d, and run this as root."
-            )
+            say("The peer is missing: install postfix, dovecot-imapd, dovecot-lmtpd, dovecot-pop3d; run this as root.")
 
 
 def main() -> None:
