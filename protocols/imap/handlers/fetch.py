@@ -107,6 +107,10 @@ async def _answer_batch(session: Session, command: Fetch, answerer: Answerer, ui
     """How many of the messages were there, and whether one has an encoding that nobody knows."""
     selected = session.current
     entries = selected.index.entries(uids)
+    if not answerer.material.any:
+        await session.tell_keywords()
+        await session.send_untagged(b"".join(map(answerer.format_plain, entries)))
+        return len(entries), False
     readings = await answerer.read(entries)
     fresh: set[int] = set()
     if answerer.sets_seen and selected.may("s"):
