@@ -27,10 +27,12 @@ from mailserver.activity.services import list_processes
 from mailserver.addressing.services import default_domain
 from mailserver.config.building import SnapshotProblem, build_snapshot
 from mailserver.config.certificates import current_certificate, read_tls
-from mailserver.config.snapshot import Binding, Snapshot
+from mailserver.config.snapshot import Binding, Service, Snapshot
 from mailserver.errors import InvalidInput, MailError
+from mailserver.security.networks import evaluate_both
 from mailserver.store.housekeeping import count_orphans
 from mailserver.users.services import has_users
+from mailserver.values import Protocol
 
 LOW_SPACE_BYTES = 1024**3
 NO_SPACE_BYTES = 100 * 1024**2
@@ -42,6 +44,8 @@ MANY_ORPHANS = 100_000
 """More than any office deletes in a day."""
 UNUSED_DOMAINS = ("test", "example", "invalid", "localhost", "local")
 """RFC 2606 §2 and RFC 6762 §3: the Internet will never know them."""
+STRANGERS = ("8.8.8.8", "203.0.113.9", "2001:db8::9")
+"""Addresses at which no office is: one of a public service, and two that are kept for documentation."""
 
 
 class Level(enum.Enum):
@@ -200,6 +204,23 @@ def check_services() -> Findings:
             yield problem(f"{where} does not answer: {reason}.") if reason else good(f"{where} answers.")
 
 
+def check_relay() -> Findings:
+    """No access rule lets strangers send to anybody: spammers find such a server within hours."""
+    snapshot = _snapshot()
+    open_relays = [
+        service.name
+        for service in snapshot.services
+        if service.enabled and service.protocol is Protocol.SMTP and _trusts_strangers(service, snapshot)
+    ]
+    for name in open_relays:
+        yield problem(
+            f"{name} lets strangers send mail to anybody without logging in, and will be used for spam."
+            " Correct the access rule that says 'without login'."
+        )
+    if not open_relays:
+        yield good("Strangers cannot send mail to others through this server.")
+
+
 def check_clock() -> Findings:
     """Message dates, certificates and time-outs need a clock that is about right."""
     ahead = timedelta(seconds=CLOCK_SLACK_SECONDS)
@@ -244,6 +265,7 @@ CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
     check_certificate,
     check_processes,
     check_services,
+    check_relay,
     check_clock,
     check_housekeeping,
     check_mail_exchanger,
@@ -256,6 +278,11 @@ def _snapshot() -> Snapshot:
         return build_snapshot()
     except SnapshotProblem:
         return Snapshot()
+
+
+def _trusts_strangers(service: Service, snapshot: Snapshot) -> bool:
+    shared = snapshot.global_access if service.use_global_access else ()
+    return any(evaluate_both(service.access, shared, stranger).trusted for stranger in STRANGERS)
 
 
 def _connect(binding: Binding) -> str:
