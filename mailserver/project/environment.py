@@ -38,10 +38,6 @@ class Environment:
     def embedded_database(self) -> bool:
         return not self.database_url
 
-    @property
-    def embedded_broker(self) -> bool:
-        return not self.broker_url
-
 
 def read_environment(environ: dict[str, str] | None = None) -> Environment:
     """The environment's values; a number that is not one ends the program with a plain sentence (SystemExit)."""

@@ -123,11 +123,6 @@ class Stream(asyncio.Protocol):
     def lost(self) -> bool:
         return self._lost
 
-    @property
-    def has_input(self) -> bool:
-        """Whether bytes wait to be read: the peer is pipelining."""
-        return bool(self._buffer)
-
     def set_deadline(self, seconds: float) -> None:
         """From now on reads and writes must be done within `seconds`; the next call moves the deadline."""
         self._deadline = self._loop.time() + seconds
