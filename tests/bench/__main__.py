@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench import peer as peers
+from tests.bench import store
 from tests.bench.drivers import Pop3Load, Result, SmtpLoad, run_driver
 from tests.bench.peer import Peer
 from tests.support.installation import Installation
@@ -166,6 +167,8 @@ def measure(say: Callable[[str], None], messages: int, rounds: int) -> None:
         say(after.line())
         if peer is None:
             say("The peer is missing: install Debian's postfix and dovecot-lmtpd, dovecot-pop3d, and run this as root.")
+    say("")
+    store.report(say)
 
 
 def main() -> None:
