@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+
 from mailserver.config.snapshot import Binding
 from protocols.net.sockets import explain, open_listening
 
