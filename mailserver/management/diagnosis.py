@@ -27,9 +27,9 @@ from mailserver.activity.services import list_processes
 from mailserver.addressing.services import default_domain
 from mailserver.config.building import SnapshotProblem, build_snapshot
 from mailserver.config.certificates import current_certificate, read_tls
-from mailserver.config.snapshot import Binding, Service, Snapshot
+from mailserver.config.snapshot import Binding, Snapshot
 from mailserver.errors import InvalidInput, MailError
-from mailserver.security.networks import evaluate_both
+from mailserver.security.networks import trusts_strangers
 from mailserver.store.housekeeping import count_orphans
 from mailserver.users.services import has_users
 from mailserver.values import Protocol
@@ -44,8 +44,6 @@ MANY_ORPHANS = 100_000
 """More than any office deletes in a day."""
 UNUSED_DOMAINS = ("test", "example", "invalid", "localhost", "local")
 """RFC 2606 §2 and RFC 6762 §3: the Internet will never know them."""
-STRANGERS = ("8.8.8.8", "203.0.113.9", "2001:db8::9")
-"""Addresses at which no office is: one of a public service, and two that are kept for documentation."""
 
 
 class Level(enum.Enum):
@@ -210,7 +208,9 @@ def check_relay() -> Findings:
     open_relays = [
         service.name
         for service in snapshot.services
-        if service.enabled and service.protocol is Protocol.SMTP and _trusts_strangers(service, snapshot)
+        if service.enabled
+        and service.protocol is Protocol.SMTP
+        and trusts_strangers(service.access, snapshot.global_access if service.use_global_access else ())
     ]
     for name in open_relays:
         yield problem(
@@ -278,11 +278,6 @@ def _snapshot() -> Snapshot:
         return build_snapshot()
     except SnapshotProblem:
         return Snapshot()
-
-
-def _trusts_strangers(service: Service, snapshot: Snapshot) -> bool:
-    shared = snapshot.global_access if service.use_global_access else ()
-    return any(evaluate_both(service.access, shared, stranger).trusted for stranger in STRANGERS)
 
 
 def _connect(binding: Binding) -> str:
