@@ -154,8 +154,16 @@ class GroupWriter:
             else:
                 self._drop_blobs(job.blobs)
         if live:
-            self._write(live)
+            self._write_surely(live)
         return bool(jobs)
+
+    def _write_surely(self, jobs: Sequence[_Job]) -> None:
+        """Whatever happens, everybody gets an answer and the thread lives on: nothing is filed without it."""
+        try:
+            self._write(jobs)
+        except Exception as error:  # a writer that is dead would let every delivery hang
+            logger.exception("our bug in the group commit")
+            _fail([job for job in jobs if not job.future.done()], MailError(Kind.INTERNAL, str(error)))
 
     def _take(self) -> list[_Job]:
         """Wait for a unit, then take what else has come, within bounds; nothing once the store is closed."""

@@ -271,6 +271,19 @@ def test_a_constraint_that_is_checked_at_the_commit_fails_alone(
 # ---------------------------------------------------------------- the database or the disk fails
 
 
+def test_a_bug_of_ours_is_answered_and_the_thread_lives_on(
+    store: DatabaseStore, inbox: MailboxId, monkeypatch: pytest.MonkeyPatch, bug_catcher: BugCatcher
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer.GroupWriter, "_write", stumble)
+        assert kind_of(store, make_unit(inbox)) is Kind.INTERNAL
+    bug_catcher.bugs.clear()
+    do(store, make_unit(inbox))
+
+
 def test_a_database_that_is_away_is_unavailable_and_comes_back(
     store: DatabaseStore, inbox: MailboxId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
