@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-STANDARD_PORTS = {"smtp": 25, "submission": 587, "smtps": 465, "pop3": 110, "pop3s": 995}
-"""Ports of the services that exist; each is offered at its number plus the offset."""
-
 
 @dataclass(frozen=True, slots=True)
 class Environment:
