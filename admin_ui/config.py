@@ -25,11 +25,14 @@ from admin_ui.saving import ServiceAdmin, ServiceForm
 from admin_ui.site import console
 from admin_ui.unfolded import ModelForm, Select, SelectMultiple, TabularInline
 from mailserver.config import services
+from mailserver.config.building import read_access
 from mailserver.config.catalog import SERVICE_TEMPLATES, ServiceKind
 from mailserver.config.listening import FIELDS
 from mailserver.config.models import AccessRule, BandwidthPool, Binding, Service
 from mailserver.config.snapshot import Binding as BindingValue
+from mailserver.security.networks import trusts_strangers
 from mailserver.users.models import User
+from mailserver.values import Protocol
 
 KIND_LABELS: dict[ServiceKind, str] = {
     ServiceKind.SMTP: "SMTP: receives mail from other servers, and from programs in your office",
@@ -219,6 +222,7 @@ class ServiceRowAdmin(ServiceAdmin[Service]):
                 ServiceKind(data["service_kind"]), name=data["name"], bindings=bindings, enabled=data["enabled"]
             )
         _warn_of_strange_addresses(request, bindings)
+        _warn_of_open_relay(request, form.instance.pk)
 
     def response_add(self, request: HttpRequest, obj: Service, post_url_continue: str | None = None) -> HttpResponse:
         """On to the rest of its settings."""
@@ -299,3 +303,18 @@ def _warn_of_strange_addresses(request: HttpRequest, bindings: list[BindingValue
                 f"This machine has no address {binding.address}. The service will not listen there until it has;"
                 " 0.0.0.0 stands for all addresses.",
             )
+
+
+def _warn_of_open_relay(request: HttpRequest, service_id: int) -> None:
+    """Not refused: a firewall may keep strangers away from this service (spec smtp-server 2.1, item 8)."""
+    service = Service.objects.get(pk=service_id)
+    if SERVICE_TEMPLATES[ServiceKind(service.kind)].protocol != Protocol.SMTP:
+        return
+    lists = read_access()
+    shared = lists.get(None, ()) if service.use_global_access else ()
+    if trusts_strangers(lists.get(service_id, ()), shared):
+        messages.warning(
+            request,
+            f"{service.name} now lets strangers send mail to anybody without logging in, and will be used for spam."
+            " Take 'without login' from the access rule that allows everybody.",
+        )

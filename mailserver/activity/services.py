@@ -123,11 +123,6 @@ def end_process(process: int) -> None:
     Process.objects.filter(pk=process).delete()
 
 
-def is_alive(process: int) -> bool:
-    """Whether its heartbeat is fresh."""
-    return Process.objects.filter(pk=process, heartbeat__gt=fresh_since()).exists()
-
-
 def list_processes() -> list[RunningProcess]:
     """Every process that runs, or died lately."""
     fresh = fresh_since()

@@ -44,7 +44,7 @@ def build_snapshot() -> Snapshot:
 def _build(revision: int) -> Snapshot:
     try:
         settings = read_settings()
-        access = _read_access()
+        access = read_access()
         return Snapshot(
             revision=revision,
             settings=settings,
@@ -115,7 +115,7 @@ def _encode_bandwidth(row: models.Service) -> int:
     return row.bandwidth_bytes if row.bandwidth == models.Service.Bandwidth.CUSTOM else 0
 
 
-def _read_access() -> dict[int | None, tuple[AccessRule, ...]]:
+def read_access() -> dict[int | None, tuple[AccessRule, ...]]:
     """The access lists by service id, the global one under None."""
     lists: dict[int | None, tuple[AccessRule, ...]] = {}
     for row in models.AccessRule.objects.order_by("position", "id").prefetch_related("users"):

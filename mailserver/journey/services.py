@@ -13,7 +13,6 @@ from django.db.models import Count, Q, QuerySet
 from mailserver import clock
 from mailserver.config.catalog import JOURNEY_KEEP_DAYS
 from mailserver.config.stored import get_setting
-from mailserver.errors import Kind, MailError
 from mailserver.journey.models import Journey, JourneyEvent
 from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord
 
@@ -57,14 +56,6 @@ def search(words: str | Sequence[str], limit: int = SEARCH_LIMIT) -> list[FoundJ
 def find_journey(ref: str) -> FoundJourney | None:
     """The journey of this id, in upper or lower case."""
     return next(iter(_with_steps(Journey.objects.filter(ref=ref.strip().upper()))), None)
-
-
-def get_journey(ref: str) -> FoundJourney:
-    """As `find_journey`; raises MailError(NOT_FOUND)."""
-    found = find_journey(ref)
-    if found is None:
-        raise MailError(Kind.NOT_FOUND, f"no journey {ref}")
-    return found
 
 
 def counts_since(moment: datetime) -> JourneyCounts:

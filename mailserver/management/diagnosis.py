@@ -29,8 +29,10 @@ from mailserver.config.building import SnapshotProblem, build_snapshot
 from mailserver.config.certificates import current_certificate, read_tls
 from mailserver.config.snapshot import Binding, Snapshot
 from mailserver.errors import InvalidInput, MailError
+from mailserver.security.networks import trusts_strangers
 from mailserver.store.housekeeping import count_orphans
 from mailserver.users.services import has_users
+from mailserver.values import Protocol
 
 LOW_SPACE_BYTES = 1024**3
 NO_SPACE_BYTES = 100 * 1024**2
@@ -200,6 +202,25 @@ def check_services() -> Findings:
             yield problem(f"{where} does not answer: {reason}.") if reason else good(f"{where} answers.")
 
 
+def check_relay() -> Findings:
+    """No access rule lets strangers send to anybody: spammers find such a server within hours."""
+    snapshot = _snapshot()
+    open_relays = [
+        service.name
+        for service in snapshot.services
+        if service.enabled
+        and service.protocol is Protocol.SMTP
+        and trusts_strangers(service.access, snapshot.global_access if service.use_global_access else ())
+    ]
+    for name in open_relays:
+        yield problem(
+            f"{name} lets strangers send mail to anybody without logging in, and will be used for spam."
+            " Correct the access rule that says 'without login'."
+        )
+    if not open_relays:
+        yield good("Strangers cannot send mail to others through this server.")
+
+
 def check_clock() -> Findings:
     """Message dates, certificates and time-outs need a clock that is about right."""
     ahead = timedelta(seconds=CLOCK_SLACK_SECONDS)
@@ -244,6 +265,7 @@ CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
     check_certificate,
     check_processes,
     check_services,
+    check_relay,
     check_clock,
     check_housekeeping,
     check_mail_exchanger,

@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-STANDARD_PORTS = {"smtp": 25, "submission": 587, "smtps": 465, "pop3": 110, "pop3s": 995, "imap4": 143, "imaps": 993}
-"""Ports of the services that exist; each is offered at its number plus the offset."""
-
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -37,10 +34,6 @@ class Environment:
     @property
     def embedded_database(self) -> bool:
         return not self.database_url
-
-    @property
-    def embedded_broker(self) -> bool:
-        return not self.broker_url
 
 
 def read_environment(environ: dict[str, str] | None = None) -> Environment:

@@ -31,6 +31,8 @@ IpAddress = IPv4Address | IPv6Address
 PROC_NET = Path("/proc/net")
 LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 LINK_LOCAL = IPv6Network("fe80::/10")
+STRANGERS = ("8.8.8.8", "203.0.113.9", "2001:db8::9")
+"""Addresses at which no office is: one of a public service, and two that are kept for documentation."""
 _ROUTE_UP, _ROUTE_GATEWAY = 0x1, 0x2
 
 
@@ -80,6 +82,14 @@ def evaluate_both(
     else:
         users = own.users & shared.users
     return Decision(own.allow and shared.allow, own.trusted and shared.allow, users)
+
+
+def trusts_strangers(service_rules: Sequence[AccessRule], global_rules: Sequence[AccessRule] = ()) -> bool:
+    """Whether somebody from anywhere may work without logging in: with SMTP, an open relay (spec smtp-server 2.1).
+
+    `global_rules` are empty for a service that does not use the global list.
+    """
+    return any(evaluate_both(service_rules, global_rules, stranger).trusted for stranger in STRANGERS)
 
 
 def parse_address(text: str) -> IpAddress:

@@ -18,15 +18,6 @@ def storage_error(error: OSError) -> MailError:
     return MailError(Kind.STORAGE_FULL if error.errno in FULL else Kind.UNAVAILABLE, str(error))
 
 
-def sync_file(path: Path) -> None:
-    """Return only when the bytes of this file are on the disk; raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def sync_directory(path: Path) -> None:
     """Make names that were added to this folder, or renamed into it, survive a power cut; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -66,7 +66,11 @@ class _Job:
 
 
 class _CommitUnknown(Exception):
-    """The connection was lost while committing: perhaps it is written, perhaps not."""
+    """The connection was lost, or the disk failed, while committing: perhaps it is written, perhaps not."""
+
+    def __init__(self, failure: MailError) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 class GroupWriter:
@@ -150,8 +154,16 @@ class GroupWriter:
             else:
                 self._drop_blobs(job.blobs)
         if live:
-            self._write(live)
+            self._write_surely(live)
         return bool(jobs)
+
+    def _write_surely(self, jobs: Sequence[_Job]) -> None:
+        """Whatever happens, everybody gets an answer and the thread lives on: nothing is filed without it."""
+        try:
+            self._write(jobs)
+        except Exception as error:  # a writer that is dead would let every delivery hang
+            logger.exception("our bug in the group commit")
+            _fail([job for job in jobs if not job.future.done()], MailError(Kind.INTERNAL, str(error)))
 
     def _take(self) -> list[_Job]:
         """Wait for a unit, then take what else has come, within bounds; nothing once the store is closed."""
@@ -175,7 +187,7 @@ class GroupWriter:
         try:
             written = _commit([job.prepared for job in jobs])
         except _CommitUnknown as error:
-            _fail(jobs, MailError(Kind.UNAVAILABLE, str(error)))  # The bodies stay: their rows may be there.
+            _fail(jobs, error.failure)  # The bodies stay: their rows may be there.
         except MailError as error:
             self._drop(jobs, error)
         except Exception as error:  # noqa: BLE001 - one unit that no database takes must not fail the others, nor end the thread
@@ -261,8 +273,8 @@ def _commit_once(batch: Sequence[Prepared]) -> Written:
             written = write_batch(batch)
             committing = True
     except (OperationalError, InterfaceError) as error:
-        if committing and translate(error).kind is Kind.UNAVAILABLE:
+        if committing:
             connection.close()
-            raise _CommitUnknown(str(error)) from error
+            raise _CommitUnknown(translate(error)) from error
         raise
     return written

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The message that greets a new user: ordered in the transaction that creates the user, filed by a worker.
-"""
+"""The message that greets a new user: ordered in the transaction that creates the user, filed by a worker."""
 
 from __future__ import annotations
 

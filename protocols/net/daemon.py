@@ -123,13 +123,23 @@ class Daemon:
                     self._changed.set()
 
     async def _apply(self, snapshot: Snapshot) -> None:
-        """New sessions follow the new settings; sessions of a service that was switched off are ended."""
+        """New sessions follow the new settings; a service that was switched off, or a user who may no longer log
+        in, is served no further."""
         parts = self._parts
         parts.tls.take(snapshot.tls)
         parts.pools.set_rates(snapshot.pools)
         logs.set_max_kilobytes(snapshot.get(LOG_MAX_KILOBYTES))
         parts.sessions.end_services(service.id for service in snapshot.services if service.enabled)
+        self._end_departed(snapshot)
         await parts.listeners.apply(snapshot)
+
+    def _end_departed(self, snapshot: Snapshot) -> None:
+        """End the sessions of users who were deleted, or switched off."""
+        sessions = self._parts.sessions
+        for session in sessions.briefs(len(sessions)):
+            user = snapshot.directory.find_login(session.login)
+            if session.login and (user is None or not user.active):
+                sessions.end(session.key)
 
     async def _open_again(self) -> None:
         while True:

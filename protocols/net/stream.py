@@ -21,6 +21,8 @@ WRITE_HIGH_BYTES = 256 * 1024
 """Let writers wait above this: four 64 KiB pieces of a message."""
 LINGER_SECONDS = 10
 """How long a closed connection may take to accept the last words."""
+DISCARD_SECONDS = 2
+"""How long what a peer still sends is read and thrown away after our last words."""
 HANDSHAKE_SECONDS = 30
 """TLS handshakes that take longer are ended; Postfix allows as much (smtpd_starttls_timeout in stress)."""
 
@@ -73,8 +75,10 @@ class Stream(asyncio.Protocol):
             self._on_open(self)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
         self.bytes_in += len(data)
+        if self._closing:
+            return
+        self._buffer += data
         if len(self._buffer) > READ_HIGH_BYTES and not self._reading_paused:
             self._reading_paused = True
             self._open.pause_reading()
@@ -83,6 +87,8 @@ class Stream(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._eof = True
         self._wake()
+        if self._closing:
+            self._let_go()
         return not self.encrypted
 
     def pause_writing(self) -> None:
@@ -123,11 +129,6 @@ class Stream(asyncio.Protocol):
     @property
     def lost(self) -> bool:
         return self._lost
-
-    @property
-    def has_input(self) -> bool:
-        """Whether bytes wait to be read: the peer is pipelining."""
-        return bool(self._buffer)
 
     def set_deadline(self, seconds: float) -> None:
         """From now on reads and writes must be done within `seconds`; the next call moves the deadline."""
@@ -224,13 +225,24 @@ class Stream(asyncio.Protocol):
         self._open.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
 
     def close(self) -> None:
-        """Send what is buffered, then close; a peer that does not take it is cut off after `LINGER_SECONDS`."""
+        """Send what is buffered, then close; a peer that does not take it is cut off after `LINGER_SECONDS`.
+
+        A socket closed with input unread is reset, which destroys the last words on their way: so in clear we only say
+        that we are done, and read on, for `DISCARD_SECONDS` at most, until the peer is done too.
+        """
         if self._closing or self._transport is None:
             return
         self._closing = True
-        if not self._lost:
-            self._open.close()
-            self._loop.call_later(LINGER_SECONDS, self.abort)
+        if self._lost:
+            return
+        if self._eof or self.encrypted or not self._open.can_write_eof():
+            self._let_go()
+            return
+        self._buffer.clear()
+        if self._reading_paused:
+            self._open.resume_reading()
+        self._open.write_eof()
+        self._set_timer(DISCARD_SECONDS, self._let_go)
 
     def abort(self) -> None:
         """Cut the connection now; whoever waits on it gets ConnectionLost or b""."""
@@ -246,6 +258,18 @@ class Stream(asyncio.Protocol):
     def _open(self) -> asyncio.Transport:
         assert self._transport is not None
         return self._transport
+
+    def _let_go(self) -> None:
+        """Close as soon as everything is sent."""
+        if not self._lost:
+            self._open.close()
+            self._set_timer(LINGER_SECONDS, self.abort)
+
+    def _set_timer(self, seconds: float, callback: Callable[[], None]) -> None:
+        """The one timer of a connection; it ends with it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, callback)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -95,10 +95,6 @@ def format_for_log(command: Command) -> bytes:
             return format_command(command).rstrip(b"\r\n")
 
 
-def format_base64(data: bytes) -> bytes:
-    return b64encode(data)
-
-
 def _format_words(command: Command) -> tuple[bytes, ...]:
     verb = command.verb.encode()
     match command:

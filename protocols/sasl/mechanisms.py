@@ -30,9 +30,6 @@ LOGIN = "LOGIN"
 SCRAM_SHA_256 = "SCRAM-SHA-256"
 CRAM_MD5 = "CRAM-MD5"
 
-MAX_RESPONSE_BYTES = 12288
-"""The longest base64 line of an exchange. RFC 4954 §4 and RFC 5034 §4 give this number."""
-
 
 class MalformedResponse(Exception):
     """The client broke the mechanism's syntax; nothing was learnt about any password."""

@@ -171,11 +171,6 @@ def decode_xtext(text: str) -> bytes:
     return _HEXCHAR.sub(lambda found: bytes([int(found[1], 16)]), text.encode("ascii"))
 
 
-def encode_xtext(data: bytes) -> str:
-    """RFC 3461 §4: these bytes as xtext."""
-    return "".join(chr(byte) if 33 <= byte <= 126 and byte not in b"+=" else f"+{byte:02X}" for byte in data)
-
-
 def _parse_path(text: str, wrong: Wrong) -> tuple[Address, int]:
     """The mailbox at the start of the text, and where it ends."""
     match = _PATH.match(text) if text.startswith("<") else _BARE_PATH.match(text)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
 
 from mailserver.config.snapshot import Binding
 from protocols.net.sockets import explain, open_listening
@@ -30,10 +29,6 @@ class Ports:
         self.errors.pop(binding, None)
         self._open[binding] = listening
         return listening
-
-    def open_all(self, bindings: Iterable[Binding]) -> None:
-        for binding in bindings:
-            self.open(binding)
 
     def close(self, binding: Binding) -> None:
         """No service listens there any more; one that is not open is passed over."""

@@ -17,7 +17,7 @@ from mailserver.config.snapshot import Binding
 from protocols.net.sockets import SOCKETS_VARIABLE, format_binding
 from protocols.supervisor.children import Role, Start
 from protocols.supervisor.ports import Ports
-from protocols.supervisor.requests import SUPERVISOR_VARIABLE, answer_request, read_requests
+from protocols.supervisor.requests import SUPERVISOR_VARIABLE, Request, answer_request, read_requests
 
 PROBE_SECONDS = 5.0
 WORKER = (
@@ -97,20 +97,22 @@ class DaemonRole(Role):
     def _on_request(self) -> None:
         assert self._channel is not None
         try:
-            for request, binding in read_requests(self._channel):
-                self._answer(self._channel, request, binding)
+            for request in read_requests(self._channel):
+                self._answer(self._channel, request)
         except (EOFError, OSError, ValueError):
             self._hang_up()
 
-    def _answer(self, channel: socket.socket, request: str, binding: Binding | None) -> None:
-        if request == "open" and binding is not None:
-            answer_request(channel, listening=self._ports.open(binding), error=self._ports.errors.get(binding, ""))
+    def _answer(self, channel: socket.socket, request: Request) -> None:
+        binding = request.binding
+        if request.name == "open" and binding is not None:
+            listening = self._ports.open(binding)
+            answer_request(channel, request.number, listening=listening, error=self._ports.errors.get(binding, ""))
             return
-        if request == "close" and binding is not None:
+        if request.name == "close" and binding is not None:
             self._ports.close(binding)
-        elif request == "ready":
+        elif request.name == "ready":
             self.ready = True
-        answer_request(channel)
+        answer_request(channel, request.number)
 
     def _hang_up(self) -> None:
         if self._channel is not None:

@@ -12,7 +12,6 @@ from mailserver.config.snapshot import Binding
 from protocols.net.sockets import format_binding
 
 ENCRYPTION = {"none": "clear, TLS offered", "tls": "TLS required", "ssl": "TLS only"}
-WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 
 
 @dataclass(frozen=True, slots=True)

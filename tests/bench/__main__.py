@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench import peer as peers
+from tests.bench import store
 from tests.bench.drivers import Pop3Load, Result, SmtpLoad, run_driver
 from tests.bench.imap import ImapBench
 from tests.bench.peer import Peer
@@ -143,6 +144,8 @@ def measure(say: Callable[[str], None], messages: int, rounds: int) -> None:
         say(after.line())
         if peer is None:
             say("The peer is missing: install postfix, dovecot-imapd, dovecot-lmtpd, dovecot-pop3d; run this as root.")
+    say("")
+    store.report(say)
 
 
 def main() -> None:

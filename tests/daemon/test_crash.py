@@ -53,9 +53,10 @@ def installation(tmp_path: Path, database: dict[str, str]) -> Iterator[Installat
 
 
 def _wait_for_users(running: Installation) -> None:
-    """Until the daemon knows the users that a command has just made."""
+    """Until the daemon knows the users that a command has just made; their mailboxes are empty afterwards."""
     load = Load(running.port("smtp"), USERS, enough=len(USERS), sessions=1, prefix="first")
     load.start().finish(30)
+    read_everything(running.port("pop3"), USERS, PASSWORD)
 
 
 @pytest.mark.database

@@ -15,10 +15,11 @@ from django.db import connections
 
 from mailserver.activity import services as activity
 from mailserver.activity.services import ProcessKind, RunningProcess
-from mailserver.config.snapshot import Service, Snapshot
+from mailserver.config.snapshot import Directory, Service, Snapshot, User
 from mailserver.config.watch import SnapshotWatcher
 from mailserver.errors import Kind, MailError
 from mailserver.notices import SETTINGS, process_topic
+from mailserver.values import Address, MailboxId, UserId
 from protocols.net.daemon import Daemon as Life
 from protocols.net.daemon import DaemonParts, Surroundings
 from protocols.net.notices import Notices
@@ -30,6 +31,9 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
+ALICE = User(UserId(1), "alice", Address("alice", "example.test"), MailboxId(1))
+BOB = User(UserId(2), "bob", Address("bob", "example.test"), MailboxId(2))
+
 
 class Settings:
     """What the watcher reads: a snapshot and its revision."""
@@ -38,7 +42,11 @@ class Settings:
         self.snapshot = Snapshot(revision=1, services=(service,))
 
     def change(self, service: Service) -> None:
-        self.snapshot = Snapshot(revision=self.snapshot.revision + 1, services=(service,))
+        self.snapshot = replace(self.snapshot, revision=self.snapshot.revision + 1, services=(service,))
+
+    def have_users(self, *users: User) -> None:
+        directory = Directory(("example.test",), users)
+        self.snapshot = replace(self.snapshot, revision=self.snapshot.revision + 1, directory=directory)
 
 
 class Running:
@@ -97,6 +105,11 @@ class Running:
         self.outer.snapshot = self.settings.snapshot
         self.told.say(SETTINGS)
 
+    async def have_users(self, *users: User) -> None:
+        self.settings.have_users(*users)
+        self.outer.snapshot = self.settings.snapshot
+        self.told.say(SETTINGS)
+
     async def ask(self, command: str, argument: str = "") -> None:
         await self.offload(activity.ask, self.process, command, argument)
         self.told.say(process_topic(self.process))
@@ -148,6 +161,24 @@ def test_asked_to_end_a_session(process: int) -> None:
             assert (await first.rest()).startswith(b"FAREWELL ")
             await until(lambda: len(running.outer.sessions) == 1, 10, "the end of the session")
             assert await second.ask(b"here") == b"here\r\n"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("later", [(), (replace(ALICE, active=False),)], ids=["deleted", "switched off"])
+def test_user_who_may_no_longer_log_in_is_served_no_further(process: int, later: tuple[User, ...]) -> None:
+    async def scenario() -> None:
+        async with Running(process) as running:
+            await running.have_users(ALICE, BOB)
+            alice, bob, nobody = [await running.outer.connect() for _ in range(3)]
+            for peer in (alice, bob, nobody):
+                assert await peer.line() == b"HELLO\r\n"
+            await alice.ask(b"login alice@example.test")
+            await bob.ask(b"login bob@example.test")
+            await running.have_users(BOB, *later)
+            assert await alice.rest() == b"FAREWELL localhost\r\n"
+            assert await bob.ask(b"here") == b"here\r\n"
+            assert await nobody.ask(b"here") == b"here\r\n"
 
     run(scenario)
 

@@ -22,7 +22,6 @@ from protocols.smtp.grammar import (
     RCPT_DSN_KEYWORDS,
     GrammarError,
     decode_xtext,
-    encode_xtext,
     parse_command,
     parse_mail_from,
     parse_mailbox,
@@ -76,7 +75,8 @@ def test_any_domain_is_normal_at_once_or_refused(text: str) -> None:
 
 @given(st.binary(max_size=100))
 def test_xtext_is_read_back(data: bytes) -> None:
-    assert decode_xtext(encode_xtext(data)) == data
+    xtext = "".join(chr(byte) if 33 <= byte <= 126 and byte not in b"+=" else f"+{byte:02X}" for byte in data)
+    assert decode_xtext(xtext) == data
 
 
 def reference(wire: bytes) -> tuple[bytes, Fault | None, bool]:

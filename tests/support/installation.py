@@ -20,12 +20,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from mailserver.config.catalog import SERVICE_TEMPLATES
 from tests.support.full_disk import SmallDisk
 from tests.support.processes import descendants, proportional_bytes, read_proc
 from tests.support.sources import ROOT
 from tests.support.waiting import wait_until
 
-STANDARD_PORTS = {"smtp": 25, "submission": 587, "smtps": 465, "pop3": 110, "pop3s": 995, "imap4": 143, "imaps": 993}
+STANDARD_PORTS = {kind.value: template.port for kind, template in SERVICE_TEMPLATES.items()}
 OFFSETS = range(12000, 31000)
 """Below the ports that Linux gives to outgoing connections."""
 READY_SECONDS = 60

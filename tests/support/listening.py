@@ -43,7 +43,10 @@ def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def echo(connection: Connection) -> None:
-    """A protocol: greets, gives lines back, says BYE to `quit`, breaks at `bug`, waits for ever at `sleep`."""
+    """A protocol: greets, gives lines back, says BYE to `quit`, breaks at `bug`, waits for ever at `sleep`.
+
+    `login ADDRESS` is believed.
+    """
     stream = connection.stream
     await stream.write(b"HELLO\r\n")
     while line := await stream.readuntil(b"\n"):
@@ -52,6 +55,8 @@ async def echo(connection: Connection) -> None:
             raise ValueError("a bug")
         if line == b"sleep\r\n":
             await asyncio.get_running_loop().create_future()
+        if line.startswith(b"login "):
+            connection.live.login = line.decode().split()[1]
         if line == b"quit\r\n":
             await stream.write(b"BYE\r\n")
             return

@@ -15,7 +15,6 @@ import smtplib
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tests.support.waiting import wait_until
@@ -31,6 +30,7 @@ PER_CONNECTION = 15
 class Ledger:
     """What the senders were told, written down by several threads."""
 
+    attempted: set[str] = field(default_factory=set)
     acknowledged: set[str] = field(default_factory=set)
     temporary: list[str] = field(default_factory=list)
     """Replies of 4xx."""
@@ -42,7 +42,9 @@ class Ledger:
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def next_id(self, prefix: str) -> str:
-        return f"{prefix}-{next(self._numbers):07d}"
+        name = f"{prefix}-{next(self._numbers):07d}"
+        self.attempted.add(name)
+        return name
 
 
 class Load:
@@ -134,7 +136,7 @@ class Found:
 
 
 def read_everything(port: int, users: Sequence[str], password: str) -> Found:
-    """Fetch all mail of these users by POP3 and look at each message."""
+    """Fetch all mail of these users by POP3, look at each message, and remove it."""
     ids: Counter[str] = Counter()
     damaged: list[str] = []
     for user in users:
@@ -146,8 +148,8 @@ def read_everything(port: int, users: Sequence[str], password: str) -> Found:
             ids[name] += 1
             if not whole:
                 damaged.append(name)
-        with suppress(OSError, poplib.error_proto):
-            client.quit()
+            client.dele(number)
+        client.quit()
     return Found(ids, damaged)
 
 
@@ -160,8 +162,9 @@ def _look_at(lines: Sequence[bytes]) -> tuple[str, bool]:
 
 
 def assert_nothing_lost(ledger: Ledger, found: Found) -> None:
-    """Every 250 exactly once, none half, and never a permanent refusal for trouble of our own."""
+    """Every 250 exactly once, none half, nothing from before, and never a permanent refusal for trouble of our own."""
     assert found.damaged == []
     assert sorted(ledger.acknowledged - set(found.ids)) == []
     assert [name for name, times in found.ids.items() if times > 1] == []
+    assert sorted(set(found.ids) - ledger.attempted) == []
     assert ledger.permanent == []

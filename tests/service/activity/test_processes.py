@@ -39,10 +39,9 @@ def test_heartbeat_that_stops_is_death(still_clock: StillClock) -> None:
     number = activity.register_process(Process.Kind.SERVE)
     activity.heartbeat(number, Process.Kind.SERVE, sessions=[BRIEF])
     still_clock.advance(seconds=STALE_AFTER_SECONDS - 1)
-    assert activity.is_alive(number)
+    assert activity.list_processes()[0].alive
     assert activity.list_sessions() == [(number, BRIEF)]
     still_clock.advance(seconds=1)
-    assert not activity.is_alive(number)
     assert not activity.list_processes()[0].alive
     assert activity.list_sessions() == []
 
@@ -58,7 +57,7 @@ def test_process_that_was_taken_for_dead_comes_back_with_its_number(still_clock:
     number = activity.register_process(Process.Kind.SERVE)
     activity.forget_dead(still_clock.advance(hours=1))
     activity.heartbeat(number, Process.Kind.SERVE, sessions=[BRIEF])
-    assert activity.is_alive(number)
+    assert [(process.id, process.alive) for process in activity.list_processes()] == [(number, True)]
     assert activity.list_sessions() == [(number, BRIEF)]
 
 

@@ -9,7 +9,14 @@ from django.test import Client
 
 from mailserver.config.catalog import SERVICE_TEMPLATES, ServiceKind
 from mailserver.config.models import BandwidthPool, Service
-from mailserver.config.services import AccessRuleInput, current_revision, set_pool, update_service
+from mailserver.config.services import (
+    AccessRuleInput,
+    current_revision,
+    lan_rules,
+    set_global_access,
+    set_pool,
+    update_service,
+)
 from mailserver.users.models import User
 from tests.service.console.forms import messages_of, read_form
 
@@ -157,6 +164,28 @@ def test_working_without_login_is_offered_only_where_mail_is_sent(browser: Clien
     update_service(service(ServiceKind.POP3).pk, access_rules=[AccessRuleInput(matches="local")])
     assert "allow_unauthenticated" not in browser.get(page_of(service(ServiceKind.POP3))).content.decode()
     assert "allow_unauthenticated" in browser.get(page_of(service(ServiceKind.SMTP))).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"access_rules-0-allow_unauthenticated": "on"}, True),
+        ({}, False),
+        ({"access_rules-0-allow": "False"}, False),
+        ({"access_rules-0-matches": "local", "access_rules-0-allow_unauthenticated": "on"}, False),
+        ({"access_rules-0-allow_unauthenticated": "on", "use_global_access": "on"}, False),
+    ],
+)
+def test_an_open_relay_is_saved_with_a_warning(
+    browser: Client, administrator: User, changes: dict[str, str], warned: bool
+) -> None:
+    set_global_access(lan_rules())
+    row = service(ServiceKind.SMTP)
+    update_service(row.pk, access_rules=[AccessRuleInput(matches="any")], fields={"use_global_access": False})
+    response = browser.post(page_of(row), {**form_of(browser, row), **changes}, follow=True)
+    assert ("lets strangers send mail to anybody" in messages_of(response)) == warned
+    saved = row.access_rules.get()
+    assert saved.allow_unauthenticated == ("access_rules-0-allow_unauthenticated" in changes)
 
 
 def test_another_service_is_added_and_opens_its_own_page(browser: Client, administrator: User) -> None:

@@ -14,7 +14,7 @@ import pytest
 from mailserver.addressing.services import add_domain
 from mailserver.config.building import build_snapshot
 from mailserver.config.catalog import ServiceKind
-from mailserver.journey.services import get_journey, search
+from mailserver.journey.services import find_journey, search
 from mailserver.outqueue.services import list_queue
 from mailserver.store.database import DatabaseStore
 from mailserver.store.interface import MailStore
@@ -94,7 +94,8 @@ def test_message_from_outside(installation: Installation) -> None:
         (stored,) = installation.inbox(name)
         assert stored.startswith(b"Return-Path: <x@y.example>\r\nReceived: from client.example ([192.0.2.7])\r\n")
         assert stored.endswith(message)
-    found = get_journey(ref)
+    found = find_journey(ref)
+    assert found is not None
     assert (found.record.subject, found.record.header_from) == ("grüße", "X <x@y.example>")
     assert [(step.kind.value, step.recipient) for step in found.steps] == [
         ("refused", "no@example.test"),
@@ -115,7 +116,9 @@ def test_submission_to_somebody_elsewhere(installation: Installation) -> None:
     (waiting,) = list_queue()
     assert heard[-2] == b"250 2.0.0 Ok: queued as " + waiting.ref.encode()
     assert (waiting.reverse_path, waiting.recipient) == ("alice@example.test", "friend@elsewhere.example")
-    assert get_journey(waiting.ref).record.login == "alice@example.test"
+    journey = find_journey(waiting.ref)
+    assert journey is not None
+    assert journey.record.login == "alice@example.test"
 
 
 def test_large_message_becomes_a_file_and_leaves_none_behind(installation: Installation, tmp_path: Path) -> None:

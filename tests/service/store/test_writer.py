@@ -271,6 +271,19 @@ def test_a_constraint_that_is_checked_at_the_commit_fails_alone(
 # ---------------------------------------------------------------- the database or the disk fails
 
 
+def test_a_bug_of_ours_is_answered_and_the_thread_lives_on(
+    store: DatabaseStore, inbox: MailboxId, monkeypatch: pytest.MonkeyPatch, bug_catcher: BugCatcher
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer.GroupWriter, "_write", stumble)
+        assert kind_of(store, make_unit(inbox)) is Kind.INTERNAL
+    bug_catcher.bugs.clear()
+    do(store, make_unit(inbox))
+
+
 def test_a_database_that_is_away_is_unavailable_and_comes_back(
     store: DatabaseStore, inbox: MailboxId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,22 +345,30 @@ def test_a_full_disk_is_storage_full_and_nothing_is_half(
     assert [entry.uid for entry in store.list_entries(inbox)] == [1]
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("server closed the connection unexpectedly", Kind.UNAVAILABLE),
+        ("disk I/O error", Kind.STORAGE_FULL),
+        ("could not write to the log: No space left on device", Kind.STORAGE_FULL),
+    ],
+)
 def test_a_commit_that_nobody_knows_the_end_of_is_not_tried_again(
-    store: DatabaseStore, inbox: MailboxId, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: DatabaseStore, inbox: MailboxId, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, kind: Kind
 ) -> None:
-    """The answer is UNAVAILABLE; the row may be there, so the body stays, and so does the caller's file."""
+    """The answer is temporary. The row may be there, so the body stays, and so does the caller's file."""
     commit = BaseDatabaseWrapper.commit
 
     def commit_and_lose_the_answer(self: BaseDatabaseWrapper) -> None:
         commit(self)
         if threading.current_thread().name == "store-writer":
-            raise OperationalError("server closed the connection unexpectedly")
+            raise OperationalError(said)
 
     spooled = make_spooled(b"x" * 100_000, tmp_path)
     unit = Unit(filings=(Filing(NewContent(next_ref(), spooled), (NewEntry(inbox),)),))
     with monkeypatch.context() as patch:
         patch.setattr(BaseDatabaseWrapper, "commit", commit_and_lose_the_answer)
-        assert kind_of(store, unit) is Kind.UNAVAILABLE
+        assert kind_of(store, unit) is kind
     (entry,) = store.list_entries(inbox)
     (stored,) = store.read_contents([entry.content])
     assert sum(map(len, stored.chunks())) == 100_000

@@ -19,6 +19,7 @@ from mailserver.security.networks import (
     parse_address,
     read_local_networks,
     read_routers,
+    trusts_strangers,
 )
 
 LOCAL = (*LOOPBACK, ip_network("192.168.1.0/24"), ip_network("fe80::/10"))
@@ -178,3 +179,22 @@ def test_without_proc_only_loopback_is_certain(tmp_path: Path) -> None:
 
 def test_this_machine_is_in_its_own_networks() -> None:
     assert evaluate([AccessRule(allow=True, matches="local")], "127.0.0.1", read_local_networks()).allow
+
+
+ANYBODY_WITHOUT_LOGIN = AccessRule(allow=True, matches="any", allow_unauthenticated=True)
+OFFICE_WITHOUT_LOGIN = network("192.168.1.0/24", trusted=True)
+
+
+@pytest.mark.parametrize(
+    "rule", [ANYBODY_WITHOUT_LOGIN, network("::/0", trusted=True), network("8.0.0.0/7", trusted=True)]
+)
+def test_rule_that_lets_strangers_work_without_login(rule: AccessRule) -> None:
+    assert trusts_strangers([OFFICE_WITHOUT_LOGIN, rule])
+    assert not trusts_strangers([ANY, rule]), "the first rule that matches decides"
+    assert not trusts_strangers([rule], [OFFICE_WITHOUT_LOGIN]), "the global list keeps strangers out"
+
+
+def test_rules_that_let_no_stranger_work_without_login() -> None:
+    assert not trusts_strangers([])
+    assert not trusts_strangers([OFFICE_WITHOUT_LOGIN, ANY])
+    assert not trusts_strangers([OFFICE_WITHOUT_LOGIN], [ANYBODY_WITHOUT_LOGIN]), "only the service's list exempts"

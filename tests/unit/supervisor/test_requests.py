@@ -13,8 +13,9 @@ import pytest
 
 from mailserver.config.snapshot import Binding
 from protocols.net.sockets import binding_of, open_listening
+from protocols.supervisor import requests
 from protocols.supervisor.ports import Ports
-from protocols.supervisor.requests import SupervisedSockets
+from protocols.supervisor.requests import SupervisedSockets, answer_request, read_requests
 from protocols.supervisor.roles import DaemonRole
 from tests.support.installation import free_port
 
@@ -131,3 +132,42 @@ def test_nonsense_ends_the_dialogue_not_the_supervisor(side: Side) -> None:
     side.daemon_end.sendall(b"nonsense\n")
     assert side.daemon_end.recv(10) == b""
     side.daemon_end.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SupervisedSockets, socket.socket]]:
+    """A daemon whose first request has been answered by nobody in time, and the supervisor's end."""
+    monkeypatch.setattr(requests, "ANSWER_SECONDS", 0.05)
+    here, there = socket.socketpair()
+    sockets = SupervisedSockets(here, {})
+    with pytest.raises(OSError, match="did not answer"):
+        sockets.open(Binding("127.0.0.1", 1))
+    yield sockets, there
+    here.close()
+    there.close()
+
+
+def test_late_answer_is_not_taken_for_the_next(impatient: tuple[SupervisedSockets, socket.socket]) -> None:
+    sockets, supervisor = impatient
+    (late,) = read_requests(supervisor)
+    stale, its_peer = socket.socketpair()
+    with open_listening(Binding("127.0.0.1", 0)) as wanted, its_peer:
+        answer_request(supervisor, late.number, listening=stale)
+        stale.close()
+        answer_request(supervisor, late.number + 1, listening=wanted)
+        with sockets.open(binding_of(wanted)) as given:
+            assert binding_of(given) == binding_of(wanted)
+        its_peer.settimeout(5)
+        assert its_peer.recv(1) == b"", "what the late answer brought is closed"
+
+
+def test_late_answers_that_come_together_with_the_next(impatient: tuple[SupervisedSockets, socket.socket]) -> None:
+    sockets, supervisor = impatient
+    sockets.release(Binding("127.0.0.1", 2))  # not answered either
+    first, second = read_requests(supervisor)
+    with open_listening(Binding("127.0.0.1", 0)) as wanted:
+        answer_request(supervisor, first.number, error="taken")
+        answer_request(supervisor, second.number)
+        answer_request(supervisor, second.number + 1, listening=wanted)
+        with sockets.open(binding_of(wanted)) as given:
+            assert binding_of(given) == binding_of(wanted)
