@@ -9,7 +9,7 @@ middle of a command.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from mailserver.store.interface import Changes

@@ -198,6 +198,10 @@ class View:
         if modseq > self._modseq:
             self._known[uid] = max(modseq, self._known.get(uid, 0))
 
+    def owes(self, uid: int, modseq: int) -> bool:
+        """Whether the client has not been told of flags that the message had at this mod-sequence."""
+        return uid in self._changed or modseq > max(self._modseq, self._known.get(uid, 0))
+
     # ------------------------------------------------------------ telling
 
     def updates(self, *, may_expunge: bool) -> list[Update]:

@@ -41,6 +41,9 @@ MAY_IMPORT = {
         "protocols/smtp/transaction.py",  # aiosmtpd's session wants the loop
         "protocols/*/server.py",
         "protocols/*/client.py",
+        "protocols/imap/indexes.py",  # mailboxes that sessions share, looked at once for all of them
+        "protocols/imap/mailbox_index.py",
+        "protocols/imap/outlet.py",  # gives others a turn between large writes
         "protocols/pop3/access.py",  # the session's hold on the store: futures, and what cancellation must not stop
         "protocols/sasl/login.py",
         "protocols/management/*.py",

@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import uvloop
@@ -111,15 +110,15 @@ class Client:
             raise SystemExit(f"{command[:60]}: {self.untagged[-300:]!r}")
         return self.untagged
 
-    async def command(self, command: bytes, literals: Sequence[bytes] = ()) -> bool:
-        """Whether it was answered OK. Each literal is sent when the server has asked for it."""
+    async def command(self, command: bytes, literal: bytes = b"") -> bool:
+        """Whether it was answered OK. A literal at its end is sent when the server has asked for it."""
         self._tags += 1
         tag = b"T%d" % self._tags
         self._writer.write(tag + b" " + command + b"\r\n")
-        for literal in literals:
+        if literal:
             if not (await self._reader.readline()).startswith(b"+"):
                 raise SystemExit(f"{command[:60]!r}: no continuation")
-            self._writer.write(literal)
+            self._writer.write(literal + b"\r\n")
         answer = await self._answer(tag)
         self.done += 1
         self.refused += not answer
@@ -223,7 +222,7 @@ async def _work(client: Client, chosen: random.Random, end: float) -> None:
             case "file":
                 number += 1
                 message = make_message(number, 4096)
-                await client.command(b"APPEND INBOX {%d}" % len(message), [message])
+                await client.command(b"APPEND INBOX {%d}" % len(message), message)
             case "select":
                 await client.command(b"SELECT INBOX")
                 exists = await _exists(client)

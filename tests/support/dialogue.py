@@ -4,8 +4,7 @@
 A dialogue is a text file:
 
     # What this shows, in a sentence.
-    # user: alice secret            a user and the password; marks: `recoverable` keeps the secret, `disabled`,
-                                    `admin`, `quota=BYTES`
+    # user: alice secret            and marks: `recoverable` keeps the secret, `disabled`, `admin`, `quota_bytes=N`
     # service: encryption=tls       fields of the Service row
     # options: offer_apop=true      options of its protocol
     # settings: mail.max_hops=5     general settings
@@ -149,7 +148,9 @@ def _furnish(world: World, dialogue: Dialogue) -> None:
     for key, value in dialogue.directives:
         if key == "user":
             name, password, *marks = value.split()
-            _add_user(world, name, password, marks)
+            changes = _pairs(" ".join(mark for mark in marks if "=" in mark))
+            changes |= {"active": "disabled" not in marks, "admin": "admin" in marks}
+            world.add_user(name, password, recoverable="recoverable" in marks, **changes)
         elif key == "service":
             world.service = replace(world.service, **_pairs(value))
         elif key == "options":
@@ -160,18 +161,6 @@ def _furnish(world: World, dialogue: Dialogue) -> None:
             world.client.update(_pairs(value))
     for owner, data in dialogue.messages:
         world.add_message(owner, data)
-
-
-def _add_user(world: World, name: str, password: str, marks: list[str]) -> None:
-    quota = next((int(mark.removeprefix("quota=")) for mark in marks if mark.startswith("quota=")), 0)
-    world.add_user(
-        name,
-        password,
-        recoverable="recoverable" in marks,
-        active="disabled" not in marks,
-        admin="admin" in marks,
-        quota_bytes=quota,
-    )
 
 
 def _pairs(text: str) -> dict[str, Any]:
@@ -236,7 +225,7 @@ class _Player:
             await self._peer.connect()
         elif line.text.startswith("do: "):
             doing = self._actions[line.text.removeprefix("do: ")](self._world)
-            if doing is not None:
+            if isinstance(doing, Awaitable):
                 await doing
         else:
             raise ValueError(f"{self._place(line)}: unknown control line")

@@ -39,8 +39,11 @@ async def _store(session: Session, command: Store) -> Completion:
     if not changeable and command.flags:
         return replies.not_permitted(command)
     change = _Change(command.change, changeable, _fixed_flags(selected))
-    protected = await _write(session, command, uids, change)
-    await _tell(session, command, uids, change, protected)
+    # Another process may have changed them: what need not be written is decided by what is stored now.
+    await selected.refresh()
+    before = selected.index.entries(uids)
+    protected = await _write(session, command, before, change)
+    await _tell(session, command, before, change, protected)
     return _complete(session, command, uids, protected)
 
 
@@ -87,13 +90,9 @@ class _Change:
             yield from (({"replace": flags}, tuple(uids)) for flags, uids in alike.items())
 
 
-async def _write(session: Session, command: Store, uids: Sequence[int], change: _Change) -> set[int]:
+async def _write(session: Session, command: Store, entries: Sequence[Entry], change: _Change) -> set[int]:
     """Change what needs changing; the UIDs that UNCHANGEDSINCE protects."""
-    selected = session.current
-    if command.unchanged_since is not None or selected.index.stale:
-        await selected.refresh()
     since = command.unchanged_since
-    entries = selected.index.entries(uids)
     protected = {entry.uid for entry in entries if since is not None and entry.modseq > since}
     wanted = [entry for entry in entries if entry.uid not in protected and change.outcome(entry.flags) != entry.flags]
     for start in range(0, len(wanted), AT_ONCE):
@@ -113,7 +112,9 @@ async def _write_piece(session: Session, entries: Sequence[Entry], change: _Chan
     return {uid for protected in result.not_changed for uid in protected}
 
 
-async def _tell(session: Session, command: Store, uids: Sequence[int], change: _Change, protected: set[int]) -> None:
+async def _tell(
+    session: Session, command: Store, before: Sequence[Entry], change: _Change, protected: set[int]
+) -> None:
     """The flags as they are now; with .SILENT only the mod-sequence, to those who keep it (RFC 7162 §3.1.3).
 
     With .SILENT, flags that somebody else has changed meanwhile come afterwards of their own accord.
@@ -121,15 +122,15 @@ async def _tell(session: Session, command: Store, uids: Sequence[int], change: _
     selected, view = session.current, session.current.view
     manner = session.manner(with_uid=command.uid)
     await session.tell_keywords()
-    for entry in selected.index.entries(uids):
-        number = view.number_of(entry.uid)
-        if number is None or entry.uid in protected:
+    for old in before:
+        entry, number = selected.index.get(old.uid), view.number_of(old.uid)
+        if entry is None or number is None or entry.uid in protected:
             continue
         if not command.silent:
             recent = view.is_recent(entry.uid)
             line = format_flags_fetch(number, entry.uid, entry.modseq, entry.flags, recent, manner)
             await session.send_untagged(line)
-        elif change.outcome(entry.flags) != entry.flags:
+        elif view.owes(old.uid, old.modseq) or change.outcome(old.flags) != entry.flags:
             continue
         elif manner.modseq and entry.modseq > view.modseq:
             items = [format_modseq_item(entry.modseq)]
