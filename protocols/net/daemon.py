@@ -16,7 +16,7 @@ from typing import Any
 from mailserver import logs, notices
 from mailserver.activity import services as activity
 from mailserver.config.catalog import LOG_MAX_KILOBYTES
-from mailserver.config.snapshot import Snapshot
+from mailserver.config.snapshot import Directory, Snapshot
 from mailserver.config.watch import POLL_SECONDS, SnapshotWatcher
 from mailserver.errors import MailError
 from mailserver.security.networks import read_local_networks, read_routers
@@ -87,6 +87,7 @@ class Daemon:
         self._reachable = True
         self._written: tuple[object, ...] = ()
         self._written_at = 0.0
+        self._directory = Directory((), ())
 
     def stop(self) -> None:
         self._stopping.set()
@@ -134,11 +135,14 @@ class Daemon:
         await parts.listeners.apply(snapshot)
 
     def _end_departed(self, snapshot: Snapshot) -> None:
-        """End the sessions of users who were deleted, or switched off."""
+        """End the sessions of users who were deleted, or switched off.
+
+        Only of those whom the last snapshot knew: somebody made a moment ago may be logged in before either knows.
+        """
+        former, self._directory = self._directory, snapshot.directory
         sessions = self._parts.sessions
         for session in sessions.briefs(len(sessions)):
-            user = snapshot.directory.find_login(session.login)
-            if session.login and (user is None or not user.active):
+            if session.login and _may_log_in(former, session.login) and not _may_log_in(self._directory, session.login):
                 sessions.end(session.key)
 
     async def _open_again(self) -> None:
@@ -241,3 +245,8 @@ async def _wait(first: asyncio.Event, seconds: float, second: asyncio.Event | No
     finally:
         for task in waiting:
             task.cancel()
+
+
+def _may_log_in(directory: Directory, login: str) -> bool:
+    user = directory.find_login(login)
+    return user is not None and user.active
