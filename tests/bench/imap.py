@@ -78,22 +78,24 @@ class ImapBench:
         return figures.seconds * 1000
 
     def _idle(self) -> Row:
-        """How much more memory the daemon takes for sessions that idle, of as many users as there are."""
-        sessions = CLIENTS * IDLERS_PER_USER
-        row = Row(f"memory of {sessions} sessions that idle", "60 KB each", unit=" MB")
-        daemons = self._ours.daemons()
-        before = self._ours.memory_bytes(daemons)
-
-        async def hold() -> float:
-            idlers = Idlers()
-            try:
-                await idlers.open(self._ports["ours"], "u%d", PASSWORD, sessions, IDLERS_PER_USER)
-                return (self._ours.memory_bytes(daemons) - before) / 1e6
-            finally:
-                idlers.close()
-
-        row.ours.append(asyncio.run(hold()))
+        """How much more memory the daemon takes for sessions that idle, once one of each user does."""
+        more = CLIENTS * (IDLERS_PER_USER - 1)
+        row = Row(f"memory of {more} more sessions that idle", "60 KB each", unit=" MB")
+        row.ours.append(asyncio.run(self._memory_of_idlers()) / 1e6)
         return row
+
+    async def _memory_of_idlers(self) -> float:
+        daemons = self._ours.daemons()
+        port = self._ports["ours"]
+        first, others = Idlers(), Idlers()
+        try:
+            await first.open(port, "u%d", PASSWORD, CLIENTS, 1)
+            before = self._ours.memory_bytes(daemons)
+            await others.open(port, "u%d", PASSWORD, CLIENTS * (IDLERS_PER_USER - 1), IDLERS_PER_USER - 1)
+            return self._ours.memory_bytes(daemons) - before
+        finally:
+            first.close()
+            others.close()
 
 
 def _none_refused(figures: Figures) -> None:
