@@ -17,6 +17,7 @@ from mailserver import clock, notices
 from mailserver.errors import MailError
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.store.bulk import Row, Table
+from mailserver.store.chunks import in_chunks
 from mailserver.store.interface import Filing, NewContent, Unit, UnitResult
 from mailserver.store.ledger import EntryState, Ledger, MailboxState, entries_of, mailboxes_of
 from mailserver.store.models import Content, Entry, Expunged, Mailbox
@@ -25,9 +26,6 @@ from mailserver.values import ContentId, MailboxId, ModSeq, Uid
 from mailserver.work.models import WorkItem
 
 T = TypeVar("T")
-
-KEYS_IN_A_STATEMENT = 500
-"""SQLite as built by some takes 999 parameters in a statement."""
 
 
 CONTENTS = Table(Content, "ref", "sha256", "head", "return_path_size", "body", "blob", "size", "fields", "created")
@@ -135,12 +133,6 @@ def _read_entries(mailbox: MailboxId, uids: set[Uid]) -> Iterator[EntryState]:
                     content=ContentId(content),
                     row=row,
                 )
-
-
-def in_chunks(items: Sequence[T], size: int = KEYS_IN_A_STATEMENT) -> Iterator[Sequence[T]]:
-    """Pieces that fit into one statement each."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 @lru_cache(maxsize=1024)

@@ -21,8 +21,9 @@ from mailserver.database import translate
 from mailserver.errors import Kind, MailError
 from mailserver.mime.envelope import MessageEnvelope
 from mailserver.store import folder_rows, mailboxes
-from mailserver.store.batch import in_chunks, parse_flags
+from mailserver.store.batch import parse_flags
 from mailserver.store.blobs import BlobStore
+from mailserver.store.chunks import in_chunks
 from mailserver.store.derived import Derived
 from mailserver.store.disk import storage_error
 from mailserver.store.folder_data import AccessEntry, Granted, Usage
@@ -42,7 +43,7 @@ from mailserver.store.models import Content, Expunged
 from mailserver.store.models import Entry as EntryRow
 from mailserver.store.models import Mailbox as MailboxRow
 from mailserver.store.spool import SpoolWriter
-from mailserver.store.textindex import open_text_index
+from mailserver.store.textindex_opening import open_text_index
 from mailserver.store.textsearch import TextSearch
 from mailserver.store.writer import GroupWriter
 from mailserver.values import ContentId, MailboxId, ModSeq, SpecialUse, Uid, UserId

@@ -18,8 +18,8 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from mailserver.mime.envelope import MessageEnvelope
 from mailserver.mime.structure import Part
-from mailserver.store.batch import in_chunks
 from mailserver.store.bulk import Row, Table
+from mailserver.store.chunks import in_chunks
 from mailserver.store.message_data import StoredStructure
 from mailserver.store.models import Content
 from mailserver.store.reading import Made, make

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, Sum
 
 from mailserver.errors import Kind, MailError
-from mailserver.store.batch import in_chunks
+from mailserver.store.chunks import in_chunks
 from mailserver.store.folder_data import (
     MAX_ANNOTATION_BYTES,
     MAX_ANNOTATIONS,

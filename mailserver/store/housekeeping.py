@@ -18,11 +18,11 @@ from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, QuerySet
 
 from mailserver.outqueue.models import QueuedRecipient
-from mailserver.store.batch import in_chunks
 from mailserver.store.blobs import BlobStore
+from mailserver.store.chunks import in_chunks
 from mailserver.store.models import Content, Entry, RetiredBlob
 from mailserver.store.opening import open_blobs, spool_folder
-from mailserver.store.textindex import forget_texts
+from mailserver.store.textindex_opening import forget_texts
 from mailserver.values import ContentId
 
 GRACE = timedelta(hours=1)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Exists, Max, OuterRef
 
-from mailserver.store.batch import in_chunks
+from mailserver.store.chunks import in_chunks
 from mailserver.store.models import Content, Entry
 from mailserver.store.opening import open_store
 from mailserver.values import ContentId

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
-from mailserver.store.batch import in_chunks
+from mailserver.store.chunks import in_chunks
 from mailserver.store.textindex import GRAM, READ_AT_ONCE, Candidates, IndexedText, joined, pack, pieces, unpack
 from mailserver.values import ContentId
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mailserver.mime.casemap import casemap
 from mailserver.mime.text import MessageText
-from mailserver.store.batch import in_chunks
+from mailserver.store.chunks import in_chunks
 from mailserver.store.reading import make_text
 from mailserver.store.textindex import IndexedText, TextIndex, clean_text
 from mailserver.values import ContentId

@@ -35,7 +35,8 @@ def test_a_setting_is_read_somewhere(name: str) -> None:
 
 
 def test_every_setting_belongs_to_a_list() -> None:
-    listed = {setting.name for setting in (*catalog.GENERAL, *catalog.SMTP_OPTIONS, *catalog.POP3_OPTIONS, *catalog.IMAP4_OPTIONS)}
+    lists = (catalog.GENERAL, catalog.SMTP_OPTIONS, catalog.POP3_OPTIONS, catalog.IMAP4_OPTIONS)
+    listed = {setting.name for settings in lists for setting in settings}
     assert {setting.name for setting in SETTINGS.values()} == listed
 
 

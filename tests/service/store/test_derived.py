@@ -16,7 +16,9 @@ from mailserver.store.indexing import SETTLED, TextIndexer
 from mailserver.store.interface import Removal, Unit
 from mailserver.store.models import Content
 from mailserver.store.opening import open_store
-from mailserver.store.textindex import IndexedText, SqliteTextIndex, open_text_index, pieces
+from mailserver.store.textindex import IndexedText, pieces
+from mailserver.store.textindex_opening import open_text_index
+from mailserver.store.textindex_sqlite import SqliteTextIndex
 from mailserver.store.textsearch import TextSearch
 from mailserver.values import ContentId, MailboxId, Uid
 from tests.support.filings import WAIT_SECONDS, make_filing
