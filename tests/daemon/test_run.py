@@ -18,7 +18,7 @@ import pytest
 
 from mailserver.config.snapshot import Binding
 from protocols.net.sockets import binding_of, open_listening
-from tests.support.installation import Installation, free_port
+from tests.support.installation import STANDARD_PORTS, Installation, free_port
 from tests.support.processes import is_running
 from tests.support.sources import ROOT
 from tests.support.waiting import wait_until
@@ -26,7 +26,7 @@ from tests.support.wire import Wire
 
 pytestmark = pytest.mark.slow
 
-SERVICES = ("smtp", "submission", "smtps", "pop3", "pop3s")
+SERVICES = tuple(STANDARD_PORTS)
 MEMORY_BUDGET_BYTES = 350 * 1024 * 1024
 """Design section 10, at rest."""
 
