@@ -10,6 +10,7 @@ first, where one is enough those it has found are not asked about again.
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -105,14 +106,15 @@ def mentions(key: SearchKey, kinds: type | tuple[type, ...]) -> bool:
 # ---------------------------------------------------------------- the plan
 
 
-class _Node:
+class _Node(ABC):
     """A part of a search."""
 
     cost: Cost
     within: NumberSet | None = None
 
+    @abstractmethod
     def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
-        raise NotImplementedError
+        """As `Matcher.find()`."""
 
 
 class _Tested(_Node):
