@@ -169,7 +169,9 @@ NAMES = untagged.NamespaceEntry
             b'ESEARCH (TAG "a") UID ALL 7,3:4',
         ),
         (
-            untagged.search_update("a", uid=True, removed=NumberSet(((5, 5),)), added=[(0, NumberSet(((7, 8),)))]),
+            untagged.search_update(
+                "a", uid=True, removed=[(0, NumberSet(((5, 5),)))], added=[(0, NumberSet(((7, 8),)))]
+            ),
             b'ESEARCH (TAG "a") UID REMOVEFROM (0 5) ADDTO (0 7:8)',
         ),
         (untagged.quota("", [("STORAGE", 10, 512)]), b'QUOTA "" (STORAGE 10 512)'),
