@@ -194,6 +194,10 @@ class DatabaseStore:
         with _translated():
             return self._derived.read_previews(contents)
 
+    def narrow_text(self, contents: Sequence[ContentId], text: str) -> set[ContentId]:
+        with _translated():
+            return self._texts.narrow(contents, text)
+
     def search_text(self, contents: Sequence[ContentId], text: str, *, body_only: bool) -> set[ContentId]:
         with _translated():
             return self._texts.search(contents, text, body_only=body_only)

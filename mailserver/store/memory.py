@@ -258,6 +258,9 @@ class MemoryStore(MemoryFolders):
     def read_previews(self, contents: Sequence[ContentId]) -> dict[ContentId, str]:
         return {content.id: make(content).preview for content in self.read_contents(contents)}
 
+    def narrow_text(self, contents: Sequence[ContentId], text: str) -> set[ContentId]:
+        return set(contents)
+
     def search_text(self, contents: Sequence[ContentId], text: str, *, body_only: bool) -> set[ContentId]:
         return TextSearch(self.read_contents, NoTextIndex()).search(contents, text, body_only=body_only)
 

@@ -39,6 +39,11 @@ class MessageData(Protocol):
         """The first words of each text, at most 200 characters; empty where there is none."""
         ...
 
+    def narrow_text(self, contents: Sequence[ContentId], text: str) -> set[ContentId]:
+        """Those that may contain the text in a header field or elsewhere: all that do, and often few others. Asks the
+        index, and reads no message."""
+        ...
+
     def search_text(self, contents: Sequence[ContentId], text: str, *, body_only: bool) -> set[ContentId]:
         """Those that contain the text, exactly: as a substring, without regard to case (i;unicode-casemap, RFC 5051),
         of the decoded texts of the message, and without `body_only` also of its header fields, decoded.

@@ -50,6 +50,11 @@ class TextSearch:
                 found.add(content)
         return found
 
+    def narrow(self, contents: Sequence[ContentId], text: str) -> set[ContentId]:
+        """As `MessageData.narrow_text` promises."""
+        candidates = self._index.find(contents, casemap(clean_text(text)))
+        return candidates.possible | candidates.unknown
+
     def add(self, contents: Sequence[ContentId]) -> None:
         """Put those into the index that it does not know."""
         for _ in self._read(sorted(self._index.find(contents, "").unknown)):

@@ -114,7 +114,7 @@ class _Node(ABC):
 
     @abstractmethod
     def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
-        """Those that match, in the order given."""
+        """As `Matcher.find()`."""
 
 
 class _Tested(_Node):

@@ -58,15 +58,14 @@ class MessageFields:
 
     def _having_header(self, name: str, text: str, contents: Sequence[ContentId]) -> set[ContentId]:
         needle = casemap(text)
-        if name in KEPT:
-            fields = self.read(contents)
-            return {content for content, kept in fields.items() if name in kept and needle in casemap(kept[name])}
         # The text index knows every field, though not by its name.
-        possible = self._store.search_text(contents, text or name, body_only=False)
-        headers = self._read_headers(sorted(possible))
+        possible = sorted(self._store.narrow_text(contents, text or name))
+        if name in KEPT:
+            kept = self.read(possible)
+            return {content for content, fields in kept.items() if name in fields and needle in casemap(fields[name])}
         return {
             content
-            for content, fields in headers.items()
+            for content, fields in self._read_headers(possible).items()
             if any(found == name and needle in casemap(value) for found, value in fields)
         }
 

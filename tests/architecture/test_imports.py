@@ -42,7 +42,7 @@ MAY_IMPORT = {
         "protocols/imap/indexes.py",  # mailboxes that sessions share, looked at once for all of them
         "protocols/imap/mailbox_index.py",
         "protocols/imap/outlet.py",  # gives others a turn between large writes
-        "protocols/imap/searching.py",  # gives others a turn between slices of a search
+        "protocols/imap/searching.py",  # tells the client how far a long search is
         "protocols/pop3/access.py",  # the session's hold on the store: futures, and what cancellation must not stop
         "protocols/sasl/login.py",
         "protocols/management/*.py",

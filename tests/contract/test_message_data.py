@@ -100,3 +100,12 @@ def test_a_search_looks_only_into_what_was_asked_for(world: World) -> None:
     assert world.store.search_text(contents, "hello", body_only=True) == set(contents)
     assert world.store.search_text(contents[1:2], "hello", body_only=True) == {contents[1]}
     assert world.store.search_text([], "hello", body_only=True) == set()
+
+
+@pytest.mark.parametrize("text", ["grüße", "anna@", "STRASSE", "offer.pdf", "of", "nowhere to be found", ""])
+def test_what_contains_the_text_stays_when_it_is_narrowed_down(world: World, text: str) -> None:
+    contents = file(world, PLAIN, QUOTED)
+    for _ in ("unknown", "known"):
+        narrowed = world.store.narrow_text(contents, text)
+        assert world.store.search_text(contents, text, body_only=False) <= narrowed <= set(contents)
+    assert world.store.narrow_text([], text) == set()
