@@ -30,7 +30,7 @@ def build_unit(message: IncomingMessage, hostname: str) -> Unit:
     filing = Filing(
         _build_content(message, hostname),
         tuple(entries.values()),
-        (NewQueued(envelope, message.origin.user),) if queued else (),
+        (_build_queued(envelope, message.origin),) if queued else (),
     )
     journey = _build_journey(
         message.ref,
@@ -41,6 +41,10 @@ def build_unit(message: IncomingMessage, hostname: str) -> Unit:
         message.body.size,
     )
     return Unit(filings=(filing,), journeys=(journey,), steps=tuple(_build_steps(message)))
+
+
+def _build_queued(envelope: Envelope, origin: Origin) -> NewQueued:
+    return NewQueued(envelope, origin.user, login=origin.login, client=origin.client.address)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ INSTALLED_APPS = [
     "mailserver.activity",
     "mailserver.journey",
     "mailserver.work",
+    "mailserver.leases",
+    "mailserver.connectors",
     "protocols",
     "workers",
 ]

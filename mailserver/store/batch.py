@@ -18,6 +18,7 @@ from mailserver.errors import MailError
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.store.bulk import Row, Table
 from mailserver.store.chunks import in_chunks
+from mailserver.store.foreign import Claims, write_foreign
 from mailserver.store.interface import Filing, NewContent, Unit, UnitResult
 from mailserver.store.ledger import EntryState, Ledger, MailboxState, entries_of, mailboxes_of
 from mailserver.store.models import Content, Entry, Expunged, Mailbox
@@ -58,12 +59,13 @@ class Written:
 def write_batch(batch: Sequence[Prepared]) -> Written:
     """Carry out the units one after the other, within the caller's transaction.
 
-    A unit one of whose mailboxes is gone has a MailError for its outcome and leaves no trace. Any exception is the
-    whole batch's: the caller rolls back.
+    A unit one of whose mailboxes is gone, or whose claim somebody else has, has a MailError for its outcome and
+    leaves no trace. Any exception is the whole batch's: the caller rolls back.
     """
     now = clock.now()
     ledger = Ledger(_lock_mailboxes(prepared.unit for prepared in batch), {}, now)
-    errors = [_check(ledger, prepared.unit) for prepared in batch]
+    claims = Claims([prepared.unit for prepared in batch])
+    errors = [_check(ledger, claims, prepared.unit) for prepared in batch]
     good = [prepared for prepared, error in zip(batch, errors, strict=True) if error is None]
     _load_entries(ledger, good)
     contents = iter(_insert_contents(good, now))
@@ -81,9 +83,10 @@ def write_batch(batch: Sequence[Prepared]) -> Written:
     return Written(tuple(outcomes), tuple(_topics(ledger, good)))
 
 
-def _check(ledger: Ledger, unit: Unit) -> MailError | None:
+def _check(ledger: Ledger, claims: Claims, unit: Unit) -> MailError | None:
     try:
         ledger.check(unit)
+        claims.check(unit)
     except MailError as error:
         return error
     return None
@@ -214,6 +217,7 @@ def _write_records(units: Sequence[Unit], kept: Iterable[tuple[Filing, ContentId
         ]
     )
     WorkItem.objects.bulk_create([work_row(new, now) for unit in units for new in unit.work])
+    write_foreign(units, now)
 
 
 def _topics(ledger: Ledger, batch: Sequence[Prepared]) -> Iterator[str]:

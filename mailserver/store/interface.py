@@ -56,11 +56,31 @@ class NewEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class LanTarget:
+    """A server of our own network: `server[:port]`, and what to log in with; the secret sealed by the vault."""
+
+    server: str
+    login: str = ""
+    secret: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class NewQueued:
-    """Queue the content for the remote recipients of this envelope; `user` is who sent it, where known."""
+    """Queue the content for the remote recipients of this envelope; `user` is who sent it, where known.
+
+    `lan` None is the outgoing queue, else the server of a LAN target.
+    """
 
     envelope: Envelope
     user: UserId | None = None
+    login: str = ""
+    client: str = ""
+    priority: int = 50
+    urgent: bool = False
+    hold: bool = False
+    hold_seconds: int = 0
+    delete_after_seconds: int = 0
+    lan: LanTarget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +139,48 @@ class NewWork:
 
 
 @dataclass(frozen=True, slots=True)
+class DoneWork:
+    """This work row is done by this very unit, and goes with it: whatever it asked for happens exactly once.
+
+    When its holder lost the lease meanwhile, or somebody did it already, the unit fails with IN_USE.
+    """
+
+    id: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A collector has the message of this key now; written with the mail, before it is deleted at the provider.
+
+    `ref` is empty for one that nobody gets (a duplicate). When the collector has it already, the unit fails with
+    EXISTS.
+    """
+
+    collector: int
+    key: str
+    ref: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeenDigest:
+    """This user got a collected message with this Message-ID, given as a hex digest (spec connectors 4.8)."""
+
+    user: UserId
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The sender of these queue rows is told of their outcome by this very unit; rows that are gone are passed over."""
+
+    rows: tuple[int, ...]
+    delay: bool = False
+    """A warning that they are late, not a report of the outcome."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """All that must happen together. Parts are carried out in the order of the fields."""
 
@@ -129,6 +191,10 @@ class Unit:
     journeys: tuple[JourneyRecord, ...] = ()
     steps: tuple[JourneyStepRecord, ...] = ()
     work: tuple[NewWork, ...] = ()
+    done_work: tuple[DoneWork, ...] = ()
+    collected: tuple[Collected, ...] = ()
+    seen: tuple[SeenDigest, ...] = ()
+    reported: tuple[Reported, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from mailserver.mime.envelope import MessageEnvelope
 from mailserver.store.disk import storage_error
 from mailserver.store.interface import (
     Changes,
+    Collected,
     Copying,
     Entry,
     LockToken,
@@ -29,6 +30,7 @@ from mailserver.store.interface import (
     NewContent,
     NewQueued,
     NewWork,
+    Reported,
     StoredContent,
     Unit,
     UnitResult,
@@ -53,7 +55,8 @@ class _Lock:
 class MemoryStore(MemoryFolders):
     """A MailStore that forgets everything. Users are made known with `add_user`.
 
-    `journeys`, `steps`, `work` and `queued` hold what units have recorded, for tests to look at.
+    `journeys`, `steps`, `work`, `queued`, `collected`, `seen` and `reported` hold what units have recorded, for tests
+    to look at; `leased_work` and `collectors` are what `DoneWork` and `Collected` may claim, for tests to fill.
     """
 
     def __init__(self, spool: Path | None = None) -> None:
@@ -62,6 +65,11 @@ class MemoryStore(MemoryFolders):
         self.steps: list[JourneyStepRecord] = []
         self.work: list[NewWork] = []
         self.queued: list[tuple[ContentId, NewQueued]] = []
+        self.leased_work: dict[int, str] = {}
+        self.collectors: set[int] = set()
+        self.collected: dict[tuple[int, str], Collected] = {}
+        self.seen: set[tuple[UserId, str]] = set()
+        self.reported: list[Reported] = []
         self._spool = spool or Path(tempfile.gettempdir())
         self._numbers = itertools.count(1)
         self._contents: dict[ContentId, StoredContent] = {}
@@ -101,6 +109,7 @@ class MemoryStore(MemoryFolders):
         self._fail_if_told()
         ledger = Ledger(self._states, self._entries, clock.now())
         ledger.check(unit)
+        self._claim(unit)
         contents = [self._keep(filing.content) for filing in unit.filings]
         result = ledger.carry_out(unit, contents)
         self._gone += ledger.gone
@@ -112,6 +121,21 @@ class MemoryStore(MemoryFolders):
         self.steps += unit.steps
         self.work += unit.work
         return result
+
+    def _claim(self, unit: Unit) -> None:
+        """As `foreign.Claims` does, then `foreign.write_foreign`."""
+        if any(self.leased_work.get(done.id) != done.owner for done in unit.done_work):
+            raise MailError(Kind.IN_USE)
+        for new in unit.collected:
+            if new.collector not in self.collectors:
+                raise MailError(Kind.NOT_FOUND)
+            if (new.collector, new.key) in self.collected:
+                raise MailError(Kind.EXISTS)
+        for done in unit.done_work:
+            del self.leased_work[done.id]
+        self.collected |= {(new.collector, new.key): new for new in unit.collected}
+        self.seen |= {(digest.user, digest.digest) for digest in unit.seen}
+        self.reported += unit.reported
 
     def _keep(self, new: NewContent) -> ContentId:
         content = ContentId(next(self._numbers))

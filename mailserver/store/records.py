@@ -9,13 +9,14 @@ of what a database cannot hold, so that no message is refused for the length of 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from mailserver.journey.models import Journey, JourneyEvent
 from mailserver.journey.records import JourneyRecord, JourneyStepRecord
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.store.bulk import Row, Table
-from mailserver.store.interface import NewContent, NewQueued, NewWork
+from mailserver.store.interface import LanTarget, NewContent, NewQueued, NewWork
 from mailserver.values import ContentId, Recipient
 from mailserver.work.models import WorkItem
 
@@ -87,7 +88,25 @@ def queued_rows(new: NewQueued, content: NewContent, content_id: ContentId, now:
             eight_bit=envelope.eight_bit,
             size=content.size,
             queued=now,
+            login=fit(new.login, 320),
+            client=fit(new.client, 64),
+            subject=fit(content.fields.get("subject", ""), 400),
+            priority=new.priority,
+            urgent=new.urgent,
+            status=QueuedRecipient.Status.HELD if new.hold else QueuedRecipient.Status.WAITING,
+            hold_until=now + timedelta(seconds=new.hold_seconds) if new.hold_seconds else None,
+            delete_after=now + timedelta(seconds=new.delete_after_seconds) if new.delete_after_seconds else None,
+            **(_lan_columns(new.lan) if new.lan is not None else {}),
         )
+
+
+def _lan_columns(lan: LanTarget) -> dict[str, Any]:
+    return {
+        "route": QueuedRecipient.Route.LAN,
+        "lan_server": fit(lan.server, 300),
+        "lan_login": fit(lan.login, 320),
+        "lan_secret": lan.secret,
+    }
 
 
 def _format_notify(recipient: Recipient) -> str:

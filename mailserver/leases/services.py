@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""Taking, keeping and giving back a lease.
+
+The holder's name says host and process, so that on the machine where it died nobody waits for the lease to run out:
+a killed worker's successor goes on at once. On other machines the time decides.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from datetime import timedelta
+from pathlib import Path
+
+from django.db import IntegrityError, transaction
+
+from mailserver import clock
+from mailserver.leases.models import Lease
+
+
+def make_owner() -> str:
+    """A name that no other holder has had: `host:pid:start of the process:chance`."""
+    return f"{socket.gethostname()[:60]}:{os.getpid()}:{process_start(os.getpid())}:{secrets.token_hex(6)}"
+
+
+def acquire(name: str, owner: str, seconds: int) -> bool:
+    """Get the lease when nobody has it, or its holder is dead, or it ran out; whether we have it now."""
+    now = clock.now()
+    until = now + timedelta(seconds=seconds)
+    try:
+        with transaction.atomic():
+            row = Lease.objects.select_for_update().filter(name=name).first()
+            if row is None:
+                Lease.objects.create(name=name, owner=owner, until=until)
+                return True
+            if row.owner != owner and row.until > now and not is_dead(row.owner):
+                return False
+            row.owner, row.until = owner, until
+            row.save(update_fields=["owner", "until"])
+            return True
+    except IntegrityError:  # Somebody else made the row in the same instant.
+        return False
+
+
+def extend(name: str, owner: str, seconds: int) -> bool:
+    """More time; false when the lease was lost, and the holder must stop."""
+    until = clock.now() + timedelta(seconds=seconds)
+    return bool(Lease.objects.filter(name=name, owner=owner).update(until=until))
+
+
+def release(name: str, owner: str) -> None:
+    """Give it back; one that was lost meanwhile stays with its new holder."""
+    Lease.objects.filter(name=name, owner=owner).delete()
+
+
+def find_holder(name: str) -> str | None:
+    """Who has it now; None when it is free."""
+    row = Lease.objects.filter(name=name, until__gt=clock.now()).first()
+    return row.owner if row is not None and not is_dead(row.owner) else None
+
+
+def is_dead(owner: str) -> bool:
+    """Whether this was a process of this machine that is gone. Of other machines nothing is known: not dead."""
+    host, _, rest = owner.partition(":")
+    pid, _, rest = rest.partition(":")
+    if host != socket.gethostname()[:60] or not pid.isdecimal():
+        return False
+    return process_start(int(pid)) != rest.partition(":")[0]
+
+
+def process_start(pid: int) -> str:
+    """When a process began, in ticks since the machine did (process numbers come round again); `-`: there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "-"
+    return "-" if fields[0] == "Z" else fields[19]

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""Rows of other areas on which a unit depends, or which it changes: leased work, collectors' memories, reports.
+
+Checked and written in the unit's transaction, so that what they stand for happens once with the mail, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from mailserver.connectors.models import Collector, RemoteMessage, SeenMessage
+from mailserver.errors import Kind, MailError
+from mailserver.outqueue.models import QueuedRecipient
+from mailserver.store.chunks import in_chunks
+from mailserver.store.interface import Unit
+from mailserver.store.records import fit
+from mailserver.work.models import WorkItem
+
+
+class Claims:
+    """What the units of a batch lay claim to, read and locked at its start. Each may be had once."""
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self._work = _lock_work({done.id for unit in units for done in unit.done_work})
+        wanted = {(new.collector, new.key) for unit in units for new in unit.collected}
+        self._collectors = _lock_collectors({collector for collector, _ in wanted})
+        self._collected = _find_collected(wanted)
+
+    def check(self, unit: Unit) -> None:
+        """Raises IN_USE for work that is not its holder's any more, EXISTS for a message that was collected before,
+        NOT_FOUND for a collector that is gone. A unit that passes has its claims."""
+        for done in unit.done_work:
+            if self._work.get(done.id) != done.owner:
+                raise MailError(Kind.IN_USE, f"work {done.id} is not ours any more")
+        for new in unit.collected:
+            if new.collector not in self._collectors:
+                raise MailError(Kind.NOT_FOUND, f"collector {new.collector} is gone")
+            if (new.collector, new.key) in self._collected:
+                raise MailError(Kind.EXISTS, f"collector {new.collector} has {new.key} already")
+        for done in unit.done_work:
+            del self._work[done.id]
+        self._collected.update((new.collector, new.key) for new in unit.collected)
+
+
+def write_foreign(units: Sequence[Unit], now: datetime) -> None:
+    """What the claims of these units, all of which passed, come to."""
+    for chunk in in_chunks([done.id for unit in units for done in unit.done_work]):
+        WorkItem.objects.filter(pk__in=chunk).delete()
+    remembered = [
+        RemoteMessage(
+            collector_id=new.collector,
+            key=new.key,
+            first_seen=now,
+            downloaded=now,
+            last_listed=now,
+            size=new.size,
+            ref=new.ref,
+        )
+        for unit in units
+        for new in unit.collected
+    ]
+    if remembered:
+        RemoteMessage.objects.bulk_create(
+            remembered,
+            update_conflicts=True,
+            unique_fields=["collector", "key"],
+            update_fields=["downloaded", "last_listed", "size", "ref"],
+        )
+    seen = {(digest.user, digest.digest) for unit in units for digest in unit.seen}
+    if seen:
+        SeenMessage.objects.bulk_create(
+            [SeenMessage(user_id=user, digest=fit(digest, 64), seen=now) for user, digest in sorted(seen)],
+            update_conflicts=True,
+            unique_fields=["user", "digest"],
+            update_fields=["seen"],
+        )
+    for unit in units:
+        for reported in unit.reported:
+            column = "warned" if reported.delay else "reported"
+            for chunk in in_chunks(list(reported.rows)):
+                QueuedRecipient.objects.filter(pk__in=chunk).update(**{column: now})
+
+
+def _lock_work(ids: set[int]) -> dict[int, str]:
+    return {
+        row.pk: row.lease_owner
+        for chunk in in_chunks(sorted(ids))
+        for row in WorkItem.objects.select_for_update().filter(pk__in=chunk).order_by("pk")
+    }
+
+
+def _lock_collectors(ids: set[int]) -> set[int]:
+    """Rows that cannot go before the commit; mailboxes are locked before them, everywhere."""
+    if not ids:
+        return set()
+    rows = Collector.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
+    return set(rows.values_list("pk", flat=True))
+
+
+def _find_collected(wanted: set[tuple[int, str]]) -> set[tuple[int, str]]:
+    found: set[tuple[int, str]] = set()
+    for chunk in in_chunks(sorted({key for _, key in wanted})):
+        rows = RemoteMessage.objects.filter(key__in=chunk, downloaded__isnull=False)
+        found.update(pair for pair in rows.values_list("collector_id", "key") if pair in wanted)
+    return found

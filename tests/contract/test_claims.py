@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""What a unit lays claim to is had once: leased work, a collector's message. Over every MailStore."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mailserver.connectors.models import Collector, RemoteMessage, SeenMessage
+from mailserver.errors import Kind
+from mailserver.store.interface import Collected, DoneWork, NewWork, SeenDigest
+from mailserver.store.memory import MemoryStore
+from mailserver.work import services as work
+from tests.contract.world import World, fails
+from tests.support.filings import make_unit
+
+OWNER = "me"
+
+
+def leased_work(world: World, owner: str = OWNER) -> int:
+    if isinstance(world.store, MemoryStore):
+        world.store.leased_work[1] = owner
+        return 1
+    world.do(replace(make_unit(world.inbox, count=0), work=(NewWork("report"),)))
+    leased = work.take({"report": 60}, owner)
+    assert leased is not None
+    return leased.id
+
+
+def new_collector(world: World) -> int:
+    if isinstance(world.store, MemoryStore):
+        world.store.collectors.add(7)
+        return 7
+    return Collector.objects.create(name="Provider").pk
+
+
+def test_work_is_done_once(world: World) -> None:
+    done = DoneWork(leased_work(world), OWNER)
+    unit = replace(make_unit(world.inbox), done_work=(done,))
+    world.do(unit)
+    fails(Kind.IN_USE, lambda: world.do(unit))
+    assert world.uids() == [1]
+
+
+def test_work_whose_lease_was_lost_is_not_done(world: World) -> None:
+    number = leased_work(world, "somebody else")
+    fails(Kind.IN_USE, lambda: world.do(replace(make_unit(world.inbox), done_work=(DoneWork(number, OWNER),))))
+    assert world.uids() == []
+
+
+def test_message_is_collected_once(world: World) -> None:
+    collected = Collected(new_collector(world), "uid-1", "REF", 100)
+    unit = replace(make_unit(world.inbox), collected=(collected,), seen=(SeenDigest(world.user, "d" * 64),))
+    world.do(unit)
+    fails(Kind.EXISTS, lambda: world.do(unit))
+    assert world.uids() == [1]
+    world.do(replace(make_unit(world.inbox), collected=(replace(collected, key="uid-2"),)))
+    assert world.uids() == [1, 2]
+
+
+def test_two_units_of_one_batch_cannot_collect_the_same(world: World) -> None:
+    unit = replace(make_unit(world.inbox), collected=(Collected(new_collector(world), "uid-1"),))
+    futures = [world.store.submit(unit), world.store.submit(unit)]
+    errors = [future.exception(10) for future in futures]
+    assert [error is None for error in errors] == [True, False]
+    assert world.uids() == [1]
+
+
+def test_collector_that_is_gone_files_nothing(world: World) -> None:
+    fails(Kind.NOT_FOUND, lambda: world.do(replace(make_unit(world.inbox), collected=(Collected(999, "uid-1"),))))
+    assert world.uids() == []
+
+
+@pytest.mark.database
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("world", ["database"], indirect=True)
+def test_what_is_written(world: World) -> None:
+    collector = new_collector(world)
+    RemoteMessage.objects.create(
+        collector_id=collector, key="uid-1", first_seen="2020-01-01T00:00:00Z", last_listed="2020-01-01T00:00:00Z"
+    )
+    unit = replace(
+        make_unit(world.inbox),
+        collected=(Collected(collector, "uid-1", "REF", 100),),
+        seen=(SeenDigest(world.user, "d" * 64), SeenDigest(world.user, "d" * 64)),
+    )
+    world.do(unit)
+    row = RemoteMessage.objects.get()
+    assert (row.ref, row.size, row.downloaded is not None, row.first_seen.year) == ("REF", 100, True, 2020)
+    assert SeenMessage.objects.count() == 1
