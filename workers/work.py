@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from celery import shared_task
 
+from mailserver.connectors.oauth import SIGN_IN
 from mailserver.project.celery import TICK
 from mailserver.users.services import send_welcome
 from mailserver.users.welcome import KIND as WELCOME
@@ -19,6 +20,7 @@ from mailserver.work import services as work
 from workers.beat import ensure_recurring
 from workers.housekeeping import clean_records, clean_store
 from workers.indexing import index_texts
+from workers.oauth import advance_sign_in
 
 log = logging.getLogger("pillarbox.work")
 
@@ -33,6 +35,7 @@ class WorkKind:
 
 KINDS: dict[str, WorkKind] = {
     WELCOME: WorkKind(send_welcome),
+    SIGN_IN: WorkKind(advance_sign_in),
     "index-texts": WorkKind(index_texts),
     "clean-store": WorkKind(clean_store, lease_seconds=3600),
     "clean-records": WorkKind(clean_records, lease_seconds=3600),

@@ -81,6 +81,7 @@ class OAuthAccount(models.Model):
     client_secret = models.BinaryField(null=True, editable=False)
     authorize_url = models.CharField("authorisation address", max_length=500, blank=True)
     token_url = models.CharField("token address", max_length=500, blank=True)
+    device_url = models.CharField("device code address", max_length=500, blank=True)
     scopes = models.CharField(max_length=500, blank=True)
     refresh_token = models.BinaryField(null=True, editable=False)
     access_token = models.BinaryField(null=True, editable=False)
@@ -93,6 +94,46 @@ class OAuthAccount(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class OAuthSignIn(models.Model):
+    """Somebody is giving that permission: in this browser (RFC 6749 §4.1), or with a code elsewhere (RFC 8628)."""
+
+    class Way(models.TextChoices):
+        """How it comes to us."""
+
+        BROWSER = "browser", "In this browser"
+        DEVICE = "device", "With a code, on any device"
+
+    class State(models.TextChoices):
+        """Who is to do something next."""
+
+        PERSON = "person", "Waiting for somebody to sign in"
+        WORKER = "worker", "Asking the provider"
+        DONE = "done", "Signed in"
+        FAILED = "failed", "Failed"
+
+    account = models.ForeignKey(OAuthAccount, on_delete=models.CASCADE, related_name="sign_ins")
+    way = models.CharField(max_length=8, choices=Way.choices)
+    state = models.CharField(max_length=8, choices=State.choices)
+    text = models.TextField(blank=True)
+    created = models.DateTimeField()
+    expires = models.DateTimeField()
+    state_digest = models.CharField(max_length=64, blank=True, db_index=True)
+    redirect_uri = models.CharField(max_length=500, blank=True)
+    secret = models.BinaryField(null=True)
+    """The code verifier, or the device code, sealed."""
+    code = models.BinaryField(null=True)
+    """What the provider gave the browser, sealed."""
+    user_code = models.CharField(max_length=100, blank=True)
+    verification_url = models.CharField(max_length=500, blank=True)
+    interval_seconds = models.PositiveIntegerField(default=5)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.account}: {self.get_state_display()}"
 
 
 class Sender(models.Model):
