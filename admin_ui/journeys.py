@@ -18,6 +18,7 @@ SOURCE_WORDS: dict[str, str] = {
     "smtp": "by SMTP",
     "console": "written by this console",
     "welcome": "written by this server to greet a new user",
+    "report": "written by this server about another message",
 }
 """Where a message came from, in words."""
 
@@ -25,6 +26,11 @@ STEP_WORDS: dict[JourneyStep, tuple[str, str]] = {
     JourneyStep.ACCEPTED: ("ok", "Accepted by this server"),
     JourneyStep.REFUSED: ("bad", "Refused"),
     JourneyStep.QUEUED: ("wait", "Waiting in the outgoing queue"),
+    JourneyStep.SENT: ("ok", "Sent"),
+    JourneyStep.DEFERRED: ("wait", "Could not be sent yet"),
+    JourneyStep.BOUNCED: ("bad", "Could not be sent"),
+    JourneyStep.HELD: ("off", "Held back by an administrator"),
+    JourneyStep.RELEASED: ("wait", "Released"),
     JourneyStep.FILED: ("ok", "Put into a mailbox"),
     JourneyStep.FETCHED: ("done", "Collected by a mail program"),
     JourneyStep.DELETED: ("off", "Deleted"),

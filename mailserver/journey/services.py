@@ -15,6 +15,7 @@ from mailserver.config.catalog import JOURNEY_KEEP_DAYS
 from mailserver.config.stored import get_setting
 from mailserver.journey.models import Journey, JourneyEvent
 from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord
+from mailserver.store.records import STEPS, step_row
 
 SEARCH_LIMIT = 50
 FORGET_BATCH = 1000
@@ -71,6 +72,11 @@ def record_step(ref: str, kind: JourneyStep, recipient: str = "", detail: str = 
     JourneyEvent.objects.create(
         journey_id=ref, at=clock.now(), kind=kind.value, recipient=recipient[:320], detail=detail[:1000]
     )
+
+
+def record_steps(steps: Iterable[JourneyStepRecord]) -> None:
+    """Many steps in the caller's transaction, for what happens to mail after it was filed."""
+    STEPS.insert(map(step_row, steps))
 
 
 def forget_old(now: datetime) -> int:

@@ -49,6 +49,12 @@ def extend(name: str, owner: str, seconds: int) -> bool:
     return bool(Lease.objects.filter(name=name, owner=owner).update(until=until))
 
 
+def confirm(name: str, owner: str) -> bool:
+    """Whether we have it; if so, nobody else gets it before the caller's transaction ends."""
+    row = Lease.objects.select_for_update().filter(name=name, owner=owner).first()
+    return row is not None and row.until > clock.now()
+
+
 def release(name: str, owner: str) -> None:
     """Give it back; one that was lost meanwhile stays with its new holder."""
     Lease.objects.filter(name=name, owner=owner).delete()

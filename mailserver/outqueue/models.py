@@ -56,6 +56,7 @@ class QueuedRecipient(models.Model):
     urgent = models.BooleanField(default=False)
     queued = models.DateTimeField()
     hold_until = models.DateTimeField(null=True)
+    """Not before then. Its age, for giving up and warnings, counts from then; releasing sets it to that moment."""
     delete_after = models.DateTimeField(null=True)
     next_attempt = models.DateTimeField(null=True)
     """None: at once."""
@@ -76,7 +77,11 @@ class QueuedRecipient(models.Model):
     class Meta:
         ordering = ("id",)
         indexes = [
-            models.Index(fields=("route", "next_attempt"), name="queue_due", condition=models.Q(status="waiting")),
+            models.Index(
+                fields=("route", "priority", "queued", "ref", "id"),
+                name="queue_order",
+                condition=models.Q(status="waiting"),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -48,6 +48,7 @@ class Table:
         self._named = self._columns[: len(named)]
         self._defaults = [field.get_default() for field in others]
         self._times = [place for place, field in enumerate(fields) if isinstance(field, DateTimeField)]
+        self._named_times = [place for place in self._times if place < len(named)]
         self._others = [
             (place, field) for place, field in enumerate(fields) if not isinstance(field, (*PLAIN, DateTimeField))
         ]
@@ -61,8 +62,8 @@ class Table:
         return self._insert(rows, " RETURNING id")
 
     def update(self, rows: Iterable[Row]) -> None:
-        """Set the named columns but the first, of plain values, where the first has this value."""
-        parameters = [(*row[1:], row[0]) for row in rows]
+        """Set the named columns but the first, of plain values and times, where the first has this value."""
+        parameters = [(*self._prepare_times(row)[1:], row[0]) for row in rows]
         if parameters:
             with connection.cursor() as cursor:
                 cursor.executemany(_update_statement(self._table, self._named), parameters)
@@ -80,6 +81,14 @@ class Table:
                 if returning:
                     ids += [key for (key,) in cursor.fetchall()]
         return ids
+
+    def _prepare_times(self, row: Row) -> Row:
+        if not self._named_times:
+            return row
+        values = list(row)
+        for place in self._named_times:
+            values[place] = connection.ops.adapt_datetimefield_value(values[place])
+        return tuple(values)
 
     def _prepare(self, row: Row, database: BaseDatabaseWrapper) -> list[Any]:
         values = [*row, *self._defaults]

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""Recording what became of recipients: once this has returned, no crash makes a message that was sent go out again.
+
+One transaction for many attempts: the row, the attempt, the journey's step, and the work row for a report that is
+due. What was sent is recorded whoever has the claim by now; anything else only by who holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from mailserver import clock
+from mailserver.connectors.values import SenderSettings
+from mailserver.journey.records import JourneyStepRecord
+from mailserver.journey.services import record_steps
+from mailserver.outqueue.models import QueuedRecipient, SendAttempt
+from mailserver.outqueue.outcome import Action, Decision, RowState, decide
+from mailserver.outqueue.retry import LAN_POLICY, RetryPolicy
+from mailserver.outqueue.taking import read_notify
+from mailserver.outqueue.values import Attempt, AttemptResult
+from mailserver.store.bulk import Row, Table
+from mailserver.store.chunks import in_chunks
+from mailserver.store.records import fit
+from mailserver.work import services as work
+
+REPORT = "send-report"
+"""The kind of work that tells a sender of outcomes; `workers.reports` does it."""
+MAX_REPLY_CHARACTERS = 4000
+"""Kept of a server's words. RFC 5321 §4.5.3.1.5 allows 512 octets a line; longer ones are seen in the wild."""
+
+ROWS = Table(
+    QueuedRecipient,
+    "id",
+    "status",
+    "tries",
+    "next_attempt",
+    "last_attempt",
+    "last_server",
+    "last_reply",
+    "finished",
+    "claim",
+)
+ATTEMPTS = Table(SendAttempt, "queued", "sender", "server", "started", "result", "tls")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A recipient's row before the attempt."""
+
+    id: int
+    ref: str
+    recipient: str
+    status: str
+    tries: int
+    queued: datetime
+    hold_until: datetime | None
+    reverse_path: str
+    notify: str
+    warned: datetime | None
+    claim: str
+    next_attempt: datetime | None
+    last_attempt: datetime | None
+    last_server: str
+    last_reply: str
+
+    def state(self) -> RowState:
+        return RowState(
+            tries=self.tries,
+            since=self.hold_until or self.queued,
+            has_sender=bool(self.reverse_path),
+            notify=read_notify(self.notify),
+            warned=self.warned is not None,
+        )
+
+    def takes(self, attempt: Attempt, owner: str) -> bool:
+        """A message that was sent counts in any case, unless that is known already."""
+        if attempt.result is AttemptResult.SENT:
+            return self.status != QueuedRecipient.Status.SENT
+        return self.claim == owner
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """One attempt with its row, and what was decided."""
+
+    attempt: Attempt
+    row: _Stored
+    decision: Decision
+
+
+def policy_of(sender: SenderSettings) -> RetryPolicy:
+    """A Sender's timetable (spec senders 7.3)."""
+    return RetryPolicy(sender.retry_minutes, sender.give_up_hours, sender.warn_hours)
+
+
+def record(attempts: Sequence[Attempt], owner: str, sender: SenderSettings) -> None:
+    """What a Sender's tries came to. `owner` is who took the messages. Recipients that are gone are passed over."""
+    _record(attempts, owner, sender.id, policy_of(sender))
+
+
+def record_lan(attempts: Sequence[Attempt], owner: str) -> None:
+    """What came of tries to forward in the local network."""
+    _record(attempts, owner, None, LAN_POLICY)
+
+
+def _record(attempts: Sequence[Attempt], owner: str, sender: int | None, policy: RetryPolicy) -> None:
+    now = clock.now()
+    with transaction.atomic():
+        rows = _lock({attempt.id for attempt in attempts})
+        recorded = [
+            _Recorded(attempt, row, decide(attempt, row.state(), policy, now))
+            for attempt in {attempt.id: attempt for attempt in attempts}.values()
+            if (row := rows.get(attempt.id)) is not None and row.takes(attempt, owner)
+        ]
+        tried = [one for one in recorded if one.attempt.result is not AttemptResult.UNTRIED]
+        ROWS.update(_row(one, now) for one in recorded)
+        ATTEMPTS.insert(_attempt(one, sender, now) for one in tried)
+        record_steps(step for one in tried for step in _steps(one, now))
+        _order_reports(tried)
+
+
+def _lock(ids: set[int]) -> dict[int, _Stored]:
+    return {
+        row[0]: _Stored(*row)
+        for chunk in in_chunks(sorted(ids))
+        for row in QueuedRecipient.objects.select_for_update()
+        .filter(pk__in=chunk)
+        .order_by("pk")
+        .values_list(*_Stored.__dataclass_fields__)
+    }
+
+
+def _row(one: _Recorded, now: datetime) -> Row:
+    row, decision, attempt = one.row, one.decision, one.attempt
+    if attempt.result is AttemptResult.UNTRIED:
+        again = decision.next_attempt or row.next_attempt
+        return (row.id, row.status, row.tries, again, row.last_attempt, row.last_server, row.last_reply, None, "")
+    return (
+        row.id,
+        decision.status or row.status,
+        decision.tries,
+        decision.next_attempt,
+        attempt.started or now,
+        fit(attempt.server, 300),
+        fit(attempt.reply, MAX_REPLY_CHARACTERS),
+        now if decision.finished else None,
+        "",
+    )
+
+
+def _attempt(one: _Recorded, sender: int | None, now: datetime) -> Row:
+    attempt = one.attempt
+    reply = fit(attempt.reply, MAX_REPLY_CHARACTERS)
+    return (attempt.id, sender, fit(attempt.server, 300), attempt.started or now, reply, fit(attempt.tls, 60))
+
+
+def _steps(one: _Recorded, now: datetime) -> Iterable[JourneyStepRecord]:
+    if one.decision.step is not None:
+        detail = one.attempt.reply.replace("\r", "").replace("\n", " ")
+        if one.attempt.server:
+            encrypted = ", encrypted" if one.attempt.tls else ""
+            detail = f"{one.attempt.server}{encrypted}: {detail}"
+        yield JourneyStepRecord(one.row.ref, now, one.decision.step, one.row.recipient, detail)
+
+
+def _order_reports(tried: Iterable[_Recorded]) -> None:
+    """One work row for each message, kind of report and moment."""
+    wanted: dict[tuple[str, Action, datetime | None], list[int]] = {}
+    for one in tried:
+        if one.decision.report is not None:
+            key = (one.row.ref, one.decision.report, one.decision.report_at)
+            wanted.setdefault(key, []).append(one.row.id)
+    for (ref, action, moment), rows in wanted.items():
+        work.request(REPORT, {"ref": ref, "action": action.value, "rows": rows}, not_before=moment)
