@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """All fields of a header section as text for people, for searches in any of them.
 
-RFC 9051 §6.4.4 (HEADER). Pure; never raises. Decoded as `text.py` decodes what the text index holds, so that what is
+RFC 9051 §6.4.4 (HEADER). Pure. Never raises. Decoded as `text.py` decodes what the text index holds, so that what is
 found in a field is also found in the text.
 """
 
