@@ -14,11 +14,15 @@ from typing import Any
 from mailserver.config.catalog import GENERAL, SERVICE_TEMPLATES, Setting
 from mailserver.config.exchange.keys import (
     CERTIFICATE_KEYS,
+    FOLDER_ACCESS_KEYS,
+    HIDING_KEYS,
     NOT_YET,
     POOL_KEYS,
+    PUBLIC_FOLDER_KEYS,
     RULE_KEYS,
     SECTIONS,
     SERVICE_KEYS,
+    SHARED_FOLDER_KEYS,
     USER_KEYS,
 )
 
@@ -37,6 +41,13 @@ services:
     access_rules:
       - {action: block, network: 192.0.2.0/24, comment: nuisance}
       - {action: allow, matches: any}
+public_folders:
+  - name: News
+    access:
+      - {who: anyone, rights: lrs}
+      - {who: alice, rights: lrswipte}
+shared_folders:
+  - {owner: alice, name: INBOX, access: [{who: bob@example.com, rights: lr}]}
 settings:
   mail.max_hops: 40
 """
@@ -62,9 +73,9 @@ _FILE = f"""\
 
 `manage.py importconfig FILE` takes over a YAML or JSON file, `manage.py exportconfig` writes one. Sections that are
 absent stay as they are; things are found by their names, changed where they exist, and added where they do not.
-Nothing is ever deleted, but a list inside a service (its bindings, its access rules) is replaced whole. If any line is
-wrong, each wrong line is named and nothing is changed. Passwords and keys are exported only with `--secrets`: keep
-such a file like a key.
+Nothing is ever deleted, but a list inside a service (its bindings, its access rules) or a folder (who may use it) is
+replaced whole. If any line is wrong, each wrong line is named and nothing is changed. Passwords and keys are exported
+only with `--secrets`: keep such a file like a key.
 
 ```yaml
 {EXAMPLE}```
@@ -113,6 +124,10 @@ def _configuration_page() -> Iterator[str]:
         ("A service", SERVICE_KEYS),
         ("An access rule", RULE_KEYS),
         ("A bandwidth pool", POOL_KEYS),
+        ("Hidden capabilities", HIDING_KEYS),
+        ("A public folder", PUBLIC_FOLDER_KEYS),
+        ("A shared folder", SHARED_FOLDER_KEYS),
+        ("Who may use a folder", FOLDER_ACCESS_KEYS),
         ("The certificate", CERTIFICATE_KEYS),
     ):
         yield ""

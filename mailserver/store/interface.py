@@ -21,6 +21,7 @@ from typing import Protocol
 from mailserver.journey.records import JourneyRecord, JourneyStepRecord
 from mailserver.store.folder_data import FolderData
 from mailserver.store.message_data import MessageData
+from mailserver.store.rights import FLAG_RIGHTS
 from mailserver.store.spool import SpoolWriter
 from mailserver.store.values import Mailbox as Mailbox
 from mailserver.values import Body, ContentId, Envelope, MailboxId, ModSeq, SpecialUse, Uid, UserId
@@ -118,6 +119,8 @@ class Copying:
     move: bool = False
     keep_meta: bool = True
     """Internal date and flags go along (spec services 2.2)."""
+    flag_rights: frozenset[str] = FLAG_RIGHTS
+    """What whoever copies may set in the target; other flags stay behind (RFC 4314 §4)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from mailserver.store.interface import (
     Unit,
     UnitResult,
 )
+from mailserver.store.rights import FLAG_RIGHTS, right_for
 from mailserver.values import ContentId, Flag, MailboxId, ModSeq, Uid
 
 NO_FLAGS: frozenset[str] = frozenset()
@@ -241,6 +242,8 @@ class Ledger:
             )
             if not copying.keep_meta:
                 copy.flags, copy.internal_date = NO_FLAGS, self.now
+            elif copying.flag_rights != FLAG_RIGHTS:
+                copy.flags = frozenset(flag for flag in copy.flags if right_for(flag) in copying.flag_rights)
             copies.append(copy)
         for copy in copies:
             self._add(target, copy)

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mailserver.store.folder_data import AccessEntry
-from mailserver.values import UserId
+from mailserver.values import Flag, UserId
 
 ALL_RIGHTS = "lrswipkxtea"
 """RFC 4314 §2.1: lookup, read, keep seen, write flags, insert, post, create below, delete the mailbox, delete messages,
 expunge, administer."""
+
+FLAG_RIGHTS = frozenset("swt")
+"""Those that are about flags."""
 
 _OLD_RIGHTS = {"c": "kx", "d": "xte"}
 """RFC 4314 §2.1.1: what older clients mean by two letters of RFC 2086."""
@@ -23,6 +26,11 @@ def sort_rights(letters: Iterable[str]) -> str:
     """Each right once, in the order of `ALL_RIGHTS`; the two old ones as what they stand for, unknown ones left out."""
     wanted = {right for letter in letters for right in _OLD_RIGHTS.get(letter, letter)}
     return "".join(right for right in ALL_RIGHTS if right in wanted)
+
+
+def right_for(flag: str) -> str:
+    """What it takes to set or clear this flag (RFC 4314 §4)."""
+    return {Flag.SEEN.value: "s", Flag.DELETED.value: "t"}.get(flag, "w")
 
 
 def effective_rights(entries: Iterable[AccessEntry], user: UserId) -> frozenset[str]:

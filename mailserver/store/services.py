@@ -14,6 +14,7 @@ from mailserver.store import folder_rows, mailboxes
 from mailserver.store.folder_data import AccessEntry
 from mailserver.store.interface import Mailbox as MailboxValue
 from mailserver.store.models import Mailbox
+from mailserver.store.names import SEPARATOR, normal_name
 from mailserver.values import PUBLIC, SPECIAL_MAILBOXES, MailboxId, UserId
 
 
@@ -48,6 +49,37 @@ def delete_user_mail(user: UserId) -> None:
     """
     rows = Mailbox.objects.select_for_update().filter(user_id=user).order_by("id")
     Mailbox.objects.filter(id__in=[row.pk for row in rows]).delete()
+
+
+def find_or_make_folder(user: UserId, name: str) -> tuple[MailboxValue, bool]:
+    """The folder, PUBLIC's too, and whether it is new; levels above it that are missing are made. Raises FORBIDDEN."""
+    name = normal_name(name)
+    existing = {mailbox.name: mailbox for mailbox in mailboxes.list_mailboxes(user)}
+    found = existing.get(name)
+    if found is not None:
+        return found, False
+    levels = name.split(SEPARATOR)
+    for depth in range(1, len(levels) + 1):
+        level = SEPARATOR.join(levels[:depth])
+        found = existing.get(level) or mailboxes.create_mailbox(user, level)
+    assert found is not None
+    return found, True
+
+
+def list_public_folders() -> list[tuple[MailboxValue, tuple[AccessEntry, ...]]]:
+    """By name, each with its access list."""
+    return _with_access(mailboxes.list_mailboxes(PUBLIC))
+
+
+def list_shared_folders() -> list[tuple[MailboxValue, tuple[AccessEntry, ...]]]:
+    """Users' folders with an access list, by owner and name."""
+    rows = Mailbox.objects.filter(access__isnull=False).exclude(user=None).distinct().order_by("user", "name")
+    return _with_access([mailboxes.mailbox_value(row) for row in rows])
+
+
+def _with_access(found: Sequence[MailboxValue]) -> list[tuple[MailboxValue, tuple[AccessEntry, ...]]]:
+    lists = folder_rows.list_access([mailbox.id for mailbox in found])
+    return [(mailbox, lists.get(mailbox.id, ())) for mailbox in found]
 
 
 def create_public_folder(name: str) -> MailboxValue:

@@ -45,7 +45,7 @@ from protocols.imap.sequence import NumberSet, SequenceSet
 
 Test = Callable[[Entry], bool]
 
-ContentKey = HasHeader | HasDate | HasBody | HasText
+ContentKey = HasHeader | HasDate | HasThreadId | HasBody | HasText
 """What only the message itself can tell; of the dates, the one it was sent."""
 
 Ask = Callable[[ContentKey, Sequence[ContentId]], AbstractSet[ContentId]]
@@ -135,7 +135,7 @@ class _Asked(_Node):
 
     def __init__(self, key: ContentKey) -> None:
         self._key = key
-        self.cost = Cost.FIELDS if isinstance(key, HasHeader | HasDate) else Cost.TEXT
+        self.cost = Cost.TEXT if isinstance(key, HasBody | HasText) else Cost.FIELDS
 
     def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
         if not entries:
@@ -193,7 +193,9 @@ def _plan(key: SearchKey, circumstances: Circumstances) -> _Node:
         by_uid = isinstance(key, InUids)
         uids = circumstances.uids_of(key.uids if isinstance(key, InUids) else key.numbers, by_uid)
         return _Tested(_uid_test(uids), uids)
-    if isinstance(key, HasHeader | HasBody | HasText) or (isinstance(key, HasDate) and key.of is DateOf.SENT):
+    if isinstance(key, HasHeader | HasThreadId | HasBody | HasText) or (
+        isinstance(key, HasDate) and key.of is DateOf.SENT
+    ):
         return _Asked(key)
     return _Tested(_make_test(key, circumstances))
 
@@ -252,8 +254,6 @@ def _make_test(key: SearchKey, circumstances: Circumstances) -> Test:
             return _age_test(younger, seconds, circumstances.now)
         case HasEmailId(identifier):
             return lambda entry: format_email_id(entry.content) == identifier
-        case HasThreadId():
-            return lambda _: False  # RFC 8474 §5.2: THREADID is NIL here.
         case SaveDateSupported():
             return lambda _: True
     raise AssertionError(f"no test for {key}")

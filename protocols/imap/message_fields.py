@@ -17,7 +17,8 @@ from mailserver.mime.headers import MAX_FIELD_CHARACTERS, MAX_HEADER_BYTES
 from mailserver.store.interface import MailStore, StoredContent
 from mailserver.values import ContentId
 from protocols.imap.matching import ContentKey
-from protocols.imap.search_keys import HasBody, HasDate, HasHeader, HasText, When
+from protocols.imap.object_ids import format_thread_id
+from protocols.imap.search_keys import HasBody, HasDate, HasHeader, HasText, HasThreadId, When
 
 KEPT = frozenset({"subject", "from", "to", "cc", "date", "message-id", "in-reply-to", "references"})
 """Fields that the store keeps, decoded (mailserver/mime/headers.py)."""
@@ -55,6 +56,9 @@ class MessageFields:
             case HasDate():
                 sent = self.read(contents)
                 return {content for content in contents if _was_sent(key, sent.get(content, {}).get("date", ""))}
+            case HasThreadId(identifier):
+                kept = self.read(contents)
+                return {content for content, fields in kept.items() if format_thread_id(content, fields) == identifier}
 
     def _having_header(self, name: str, text: str, contents: Sequence[ContentId]) -> set[ContentId]:
         needle = casemap(text)

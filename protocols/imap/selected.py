@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mailserver.store.interface import Changes
+from mailserver.store.rights import right_for
 from mailserver.store.values import Mailbox
 from mailserver.values import Flag
 from protocols.imap.mailbox_index import MailboxIndex
@@ -111,8 +112,7 @@ class Selected:
     @property
     def permanent_flags(self) -> PermanentFlags:
         """RFC 4314 §4: `s` is for \\Seen, `t` for \\Deleted, `w` for all others."""
-        needed = {Flag.SEEN: "s", Flag.DELETED: "t"}
-        flags = tuple(flag.value for flag in Flag if self.may(needed.get(flag, "w")))
+        flags = tuple(flag.value for flag in Flag if self.may(right_for(flag.value)))
         return PermanentFlags(flags, keywords=self.may("w"))
 
     async def refresh(self) -> None:

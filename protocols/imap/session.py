@@ -294,7 +294,7 @@ class Session:
             self._logins.leave(self.client)
             raise
         self.user = user
-        self.connection.live.login = user.address
+        self.connection.live.enter(user)
 
     def tls_started(self, tls: str) -> None:
         """What the client said in clear is forgotten (RFC 9051 §11.1)."""
@@ -312,7 +312,7 @@ class Session:
         self.enabled.clear()
         self.idling = self.pushing = self.expunges_at_once = False
         self.user = None
-        self.connection.live.login = ""
+        self.connection.live.leave()
         await self._vacate()
 
     async def _vacate(self) -> None:

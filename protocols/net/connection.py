@@ -12,7 +12,7 @@ from mailserver import clock
 from mailserver.config.snapshot import Service, Snapshot
 from mailserver.hooks.interface import Hooks
 from mailserver.store.interface import MailStore
-from mailserver.users.authentication import Authenticator
+from mailserver.users.authentication import Authenticator, LoggedInUser
 from mailserver.values import Client, UserId
 from protocols.net.offload import Offload
 from protocols.net.stream import Stream
@@ -21,14 +21,26 @@ from protocols.net.transcript import Transcript
 
 @dataclass(slots=True)
 class LiveSession:
-    """What the console shows of a session; the session keeps `login` and `doing` up to date."""
+    """What the console shows of a session; the session says who entered and left, and keeps `doing` up to date."""
 
     id: int
     service: str
     client: str
     started: datetime = field(default_factory=clock.now)
-    login: str = ""
+    user: LoggedInUser | None = None
     doing: str = ""
+
+    def enter(self, user: LoggedInUser) -> None:
+        """The login was checked; from now on the session ends when the user is deleted or switched off."""
+        self.user = user
+
+    def leave(self) -> None:
+        """The session goes on without a user (RFC 8437 §3)."""
+        self.user = None
+
+    @property
+    def login(self) -> str:
+        return self.user.address if self.user else ""
 
 
 @dataclass(slots=True)

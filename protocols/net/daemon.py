@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from mailserver import logs, notices
 from mailserver.activity import services as activity
 from mailserver.config.catalog import LOG_MAX_KILOBYTES
-from mailserver.config.snapshot import Directory, Snapshot
+from mailserver.config.snapshot import Snapshot
 from mailserver.config.watch import POLL_SECONDS, SnapshotWatcher
 from mailserver.errors import MailError
 from mailserver.security.networks import read_local_networks, read_routers
@@ -25,7 +25,7 @@ from protocols.net.bandwidth import Pools
 from protocols.net.listener import Listeners
 from protocols.net.notices import Notices
 from protocols.net.offload import Offload
-from protocols.net.sessions import Sessions
+from protocols.net.sessions import LoggedInSession, Sessions
 from protocols.net.tls import TlsContexts
 
 log = logging.getLogger("pillarbox.daemon")
@@ -87,7 +87,6 @@ class Daemon:
         self._reachable = True
         self._written: tuple[object, ...] = ()
         self._written_at = 0.0
-        self._directory = Directory((), ())
 
     def stop(self) -> None:
         self._stopping.set()
@@ -118,32 +117,37 @@ class Daemon:
             while True:
                 await _wait(changed, POLL_SECONDS)
                 changed.clear()
+                logged_in = self._parts.sessions.logged_in()
                 snapshot = await self._ask_database(self._parts.offload(self._parts.watcher.refresh_if_changed))
                 if snapshot is not None and not self._stopping.is_set():
                     await self._apply(snapshot)
                     self._changed.set()
+                self._end_departed(logged_in)
 
     async def _apply(self, snapshot: Snapshot) -> None:
-        """New sessions follow the new settings; a service that was switched off, or a user who may no longer log
-        in, is served no further."""
+        """New sessions follow the new settings; a service that was switched off is served no further."""
         parts = self._parts
         parts.tls.take(snapshot.tls)
         parts.pools.set_rates(snapshot.pools)
         logs.set_max_kilobytes(snapshot.get(LOG_MAX_KILOBYTES))
         parts.sessions.end_services(service.id for service in snapshot.services if service.enabled)
-        self._end_departed(snapshot)
         await parts.listeners.apply(snapshot)
 
-    def _end_departed(self, snapshot: Snapshot) -> None:
-        """End the sessions of users who were deleted, or switched off.
+    def _end_departed(self, logged_in: Iterable[LoggedInSession]) -> None:
+        """End the sessions of users who were deleted or switched off.
 
-        Only of those whom the last snapshot knew: somebody made a moment ago may be logged in before either knows.
+        `logged_in` were there before the settings were read, so their users were in the database by then, and one
+        who is missing from what was read has gone. Of somebody who logged in later the reading says nothing: the
+        next one, a second later at most, will. A picture that is not the newest proves nothing either.
         """
-        former, self._directory = self._directory, snapshot.directory
-        sessions = self._parts.sessions
-        for session in sessions.briefs(len(sessions)):
-            if session.login and _may_log_in(former, session.login) and not _may_log_in(self._directory, session.login):
-                sessions.end(session.key)
+        watcher = self._parts.watcher
+        if not self._reachable or watcher.problem:
+            return
+        users = watcher.current().directory.users
+        for session in logged_in:
+            user = users.get(session.user)
+            if user is None or not user.active:
+                session.end()
 
     async def _open_again(self) -> None:
         while True:
@@ -245,8 +249,3 @@ async def _wait(first: asyncio.Event, seconds: float, second: asyncio.Event | No
     finally:
         for task in waiting:
             task.cancel()
-
-
-def _may_log_in(directory: Directory, login: str) -> bool:
-    user = directory.find_login(login)
-    return user is not None and user.active

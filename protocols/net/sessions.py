@@ -91,6 +91,19 @@ class _Session:
     stream: Stream | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedInSession:
+    """Whose a session is."""
+
+    user: UserId
+    _task: asyncio.Task[None]
+
+    def end(self) -> None:
+        """End it. One that is being ended already is left to say its last words."""
+        if not self._task.cancelling():
+            self._task.cancel()
+
+
 class Sessions:
     """Every session of this process."""
 
@@ -278,6 +291,14 @@ class Sessions:
                 doing=session.live.doing,
             )
             for session, _ in zip(self._sessions.values(), range(limit), strict=False)
+        ]
+
+    def logged_in(self) -> list[LoggedInSession]:
+        """The sessions in which somebody has logged in by now."""
+        return [
+            LoggedInSession(session.live.user.id, session.task)
+            for session in self._sessions.values()
+            if session.live.user is not None and session.task is not None
         ]
 
     def end(self, key: str) -> None:

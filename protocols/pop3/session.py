@@ -203,7 +203,7 @@ class Pop3Session:
         except MailError:
             await self._access.release(self._detail)
             raise
-        self._connection.live.login = user.address
+        self._connection.live.enter(user)
         return replies.logged_in(maildrop.count, maildrop.size)
 
     async def _has_waited(self, user: LoggedInUser) -> bool:

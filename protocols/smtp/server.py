@@ -351,7 +351,7 @@ class SmtpServer(SMTP):
     async def _welcome(self, user: LoggedInUser) -> None:
         self.session.user = user
         self.session.authenticated = True
-        self._connection.live.login = user.address
+        self._connection.live.enter(user)
         await self._connection.apply_bandwidth(user.id)
         await self.push(replies.LOGGED_IN)
 

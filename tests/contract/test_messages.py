@@ -280,6 +280,27 @@ def test_a_copy_without_meta_is_new(world: World, still_clock: StillClock) -> No
     assert (copy.flags, copy.internal_date) == (frozenset(), still_clock())
 
 
+@pytest.mark.parametrize(
+    ("rights", "kept"),
+    [
+        ("", set()),
+        ("s", {Flag.SEEN}),
+        ("t", {Flag.DELETED}),
+        ("w", {Flag.FLAGGED, "$Forwarded"}),
+        ("swt", {Flag.SEEN, Flag.DELETED, Flag.FLAGGED, "$Forwarded"}),
+    ],
+)
+@pytest.mark.parametrize("move", [False, True])
+def test_flags_that_may_not_be_set_stay_behind(world: World, rights: str, kept: set[str], move: bool) -> None:
+    flags = frozenset({Flag.SEEN, Flag.DELETED, Flag.FLAGGED, "$Forwarded"})
+    world.do(make_unit(world.inbox, flags=flags, internal_date=LONG_AGO))
+    world.do(Unit(copies=(Copying(world.inbox, (Uid(1),), world.trash, move, flag_rights=frozenset(rights)),)))
+    (copy,) = world.store.list_entries(world.trash)
+    assert (copy.flags, copy.internal_date) == (kept, LONG_AGO)
+    counts = world.store.count([world.trash])[world.trash]
+    assert (counts.unseen, counts.deleted) == (int(Flag.SEEN not in kept), int(Flag.DELETED in kept))
+
+
 def test_copies_come_in_the_order_asked_and_each_once(world: World) -> None:
     world.file(3)
     result = world.do(Unit(copies=(Copying(world.inbox, (Uid(3), Uid(1), Uid(9), Uid(3)), world.trash),)))

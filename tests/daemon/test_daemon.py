@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +16,7 @@ from django.db import connections
 
 from mailserver.activity import services as activity
 from mailserver.activity.services import ProcessKind, RunningProcess
+from mailserver.config.building import SnapshotProblem
 from mailserver.config.snapshot import Directory, Service, Snapshot, User
 from mailserver.config.watch import SnapshotWatcher
 from mailserver.errors import Kind, MailError
@@ -25,7 +27,7 @@ from protocols.net.daemon import DaemonParts, Surroundings
 from protocols.net.notices import Notices
 from protocols.net.offload import ThreadOffload
 from protocols.net.tls import TlsContexts
-from tests.support.listening import Daemon, free_binding, listens, make_service, run
+from tests.support.listening import Daemon, Peer, free_binding, listens, make_service, run
 from tests.support.told import Told
 from tests.support.waiting import until
 
@@ -36,10 +38,27 @@ BOB = User(UserId(2), "bob", Address("bob", "example.test"), MailboxId(2))
 
 
 class Settings:
-    """What the watcher reads: a snapshot and its revision."""
+    """What the watcher reads: a snapshot and its revision. A test may hold a reading up, or make it fail."""
 
     def __init__(self, service: Service) -> None:
         self.snapshot = Snapshot(revision=1, services=(service,))
+        self.nonsense = False
+        self.looks = 0
+        self.built: list[Snapshot] = []
+        self.may_build = threading.Event()
+        self.may_build.set()
+
+    def revision(self) -> int:
+        self.looks += 1
+        return self.snapshot.revision
+
+    def build(self) -> Snapshot:
+        if self.nonsense:
+            raise SnapshotProblem("nonsense")
+        snapshot = self.snapshot
+        self.built.append(snapshot)
+        assert self.may_build.wait(10)
+        return snapshot
 
     def change(self, service: Service) -> None:
         self.snapshot = replace(self.snapshot, revision=self.snapshot.revision + 1, services=(service,))
@@ -60,7 +79,7 @@ class Running:
         self.ready = asyncio.Event()
         self.offload = ThreadOffload()
         self.broken = False
-        watcher = SnapshotWatcher(lambda: self.settings.snapshot, lambda: self.settings.snapshot.revision)
+        watcher = SnapshotWatcher(self.settings.build, self.settings.revision)
         self.heard = Notices(self.told)
         self.life = Life(
             DaemonParts(
@@ -109,6 +128,24 @@ class Running:
         self.settings.have_users(*users)
         self.outer.snapshot = self.settings.snapshot
         self.told.say(SETTINGS)
+
+    async def log_in(self, user: User) -> Peer:
+        """A client, greeted and logged in as this user, whether there is one or not."""
+        peer = await self.outer.connect()
+        assert await peer.line() == b"HELLO\r\n"
+        request = f"login {user.id} {user.address}".encode()
+        assert await peer.ask(request) == request + b"\r\n"
+        return peer
+
+    def revisions_built(self) -> list[int]:
+        return [snapshot.revision for snapshot in self.settings.built]
+
+    async def several_looks(self) -> None:
+        """The daemon has looked at the settings, and did what it does after that."""
+        for _ in range(2):
+            before = self.settings.looks
+            self.told.say(SETTINGS)
+            await until(lambda before=before: self.settings.looks > before, 10, "a look at the settings")
 
     async def ask(self, command: str, argument: str = "") -> None:
         await self.offload(activity.ask, self.process, command, argument)
@@ -170,17 +207,73 @@ def test_user_who_may_no_longer_log_in_is_served_no_further(process: int, later:
     async def scenario() -> None:
         async with Running(process) as running:
             await running.have_users(ALICE, BOB)
-            alice, bob, nobody = [await running.outer.connect() for _ in range(3)]
-            for peer in (alice, bob, nobody):
-                assert await peer.line() == b"HELLO\r\n"
-            await alice.ask(b"login alice@example.test")
-            await bob.ask(b"login bob@example.test")
+            alice, bob, nobody = await running.log_in(ALICE), await running.log_in(BOB), await running.outer.connect()
+            assert await nobody.line() == b"HELLO\r\n"
             await running.have_users(BOB, *later)
             assert await alice.rest() == b"FAREWELL localhost\r\n"
             assert await bob.ask(b"here") == b"here\r\n"
             assert await nobody.ask(b"here") == b"here\r\n"
 
     run(scenario)
+
+
+def test_user_who_came_and_went_between_two_looks_at_the_settings_is_served_no_further(process: int) -> None:
+    async def scenario() -> None:
+        async with Running(process) as running:
+            await running.have_users(BOB)
+            alice, bob = await running.log_in(ALICE), await running.log_in(BOB)
+            assert await alice.rest() == b"FAREWELL localhost\r\n"
+            assert await bob.ask(b"here") == b"here\r\n"
+
+    run(scenario)
+
+
+def test_user_made_again_under_the_same_address_is_somebody_else(process: int) -> None:
+    async def scenario() -> None:
+        async with Running(process) as running:
+            await running.have_users(ALICE)
+            former = await running.log_in(ALICE)
+            alice = replace(ALICE, id=UserId(3))
+            await running.have_users(alice)
+            present = await running.log_in(alice)
+            assert await former.rest() == b"FAREWELL localhost\r\n"
+            assert await present.ask(b"here") == b"here\r\n"
+
+    run(scenario)
+
+
+def test_settings_read_before_a_new_user_logged_in_do_not_speak_against_her(process: int) -> None:
+    async def scenario() -> None:
+        async with Running(process) as running:
+            running.settings.may_build.clear()
+            await running.have_users(BOB)
+            await until(lambda: running.revisions_built() == [1, 2], 10, "a reading that begins")
+            running.settings.have_users(ALICE, BOB)
+            alice = await running.log_in(ALICE)
+            running.settings.may_build.set()
+            await until(lambda: running.revisions_built() == [1, 2, 3], 10, "the next reading")
+            await running.several_looks()
+            assert await alice.ask(b"here") == b"here\r\n"
+
+    run(scenario)
+
+
+def test_nobody_is_sent_away_on_settings_that_may_be_outdated(process: int, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with Running(process) as running:
+            running.settings.nonsense = True
+            await running.have_users(ALICE)
+            await until(lambda: "nonsense" in caplog.text, 10, "the complaint")
+            alice = await running.log_in(ALICE)
+            await running.several_looks()
+            assert await alice.ask(b"here") == b"here\r\n"
+            running.broken = True
+            running.told.say(SETTINGS)
+            await until(lambda: "out of reach" in caplog.text, 10, "the other complaint")
+            assert await alice.ask(b"still here") == b"still here\r\n"
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario)
 
 
 def test_asked_to_drain_it_ends(process: int) -> None:

@@ -19,7 +19,7 @@ from mailserver.store.memory import MemoryStore
 from mailserver.values import Body, ContentId, MailboxId, UserId
 from protocols.imap.matching import Circumstances, Matcher
 from protocols.imap.message_fields import MessageFields
-from protocols.imap.object_ids import format_email_id
+from protocols.imap.object_ids import format_email_id, format_thread_id
 from protocols.imap.ordering import additions, removals
 from protocols.imap.search_keys import (
     And,
@@ -32,6 +32,7 @@ from protocols.imap.search_keys import (
     HasModSeq,
     HasSize,
     HasText,
+    HasThreadId,
     InNumbers,
     InUids,
     IsRecent,
@@ -59,6 +60,12 @@ def _message(number: int) -> bytes:
         message["Date"] = datetime(2026, 3, 1 + number % 5, 23, 30, tzinfo=UTC)
     if number % 5 == 0:
         message["List-Id"] = "Reports <reports.example.test>"
+    if number % 3:
+        message["Message-ID"] = f"<{number}@example.test>"
+    if number % 6 in (1, 2):
+        message["References"] = f"<{number // 6}@example.test> <{number - 1}@example.test>"
+    if number % 6 == 4:
+        message["In-Reply-To"] = f"<{number // 6}@example.test>"
     if number % 7 == 0:
         message["Bcc"] = "secret.friend@example.test"
     message.set_content(TEXTS[number % 4], charset=("utf-8", "iso-8859-1")[number % 2])
@@ -122,6 +129,8 @@ def holds(key: SearchKey, case: Case, cases: list[Case]) -> bool:
             return entry.modseq >= modseq
         case HasEmailId(identifier):
             return format_email_id(entry.content) == identifier
+        case HasThreadId(identifier):
+            return identifier == _thread_id(case)
         case IsWithin(younger, seconds):
             limit = NOW - timedelta(seconds=seconds)
             return entry.internal_date >= limit if younger else entry.internal_date <= limit
@@ -158,6 +167,11 @@ def _on_day(case: Case, of: DateOf, when: When, wanted: date) -> bool:
     return {When.BEFORE: day < wanted, When.ON: day == wanted, When.SINCE: day >= wanted}[when]
 
 
+def _thread_id(case: Case) -> str:
+    ids = [str(case.parsed.get(name, "")) for name in ("References", "In-Reply-To", "Message-ID")]
+    return format_thread_id(case.entry.content, {"message-id": " ".join(ids)})
+
+
 def _folded(text: str) -> str:
     """Case alone; the messages have no characters whose compatibility forms differ."""
     return text.replace("\r\n", "\n").upper().replace("SS", "ß").replace("ß", "SS")
@@ -188,6 +202,8 @@ def _leaves() -> list[SearchKey]:
         *(HasModSeq(modseq) for modseq in modseqs),
         *(IsWithin(younger, hours * 3600) for younger in (True, False) for hours in (*HOURS, *range(7, 7 * 25, 7))),
         *(HasEmailId(format_email_id(ContentId(number))) for number in range(1, 31)),
+        *(HasThreadId(_thread_id(case)) for case in cases),
+        HasThreadId("T"),
         *(InUids(SequenceSet(((first, last),))) for first in (1, 5, 9, 40, STAR) for last in (1, 8, 30, STAR)),
         *(InNumbers(SequenceSet(((first, last),))) for first in (1, 5, 21, 40, STAR) for last in (1, 8, 30, STAR)),
     ]
@@ -199,6 +215,7 @@ leaves: st.SearchStrategy[SearchKey] = st.one_of(
     st.builds(HasFlag, st.sampled_from(KEYWORDS)),
     st.builds(HasDate, st.sampled_from(DateOf), st.sampled_from(When), st.sampled_from(DAYS)),
     st.builds(HasHeader, st.sampled_from(FIELDS), st.sampled_from(NEEDLES)),
+    st.builds(HasThreadId, st.deferred(lambda: st.sampled_from([_thread_id(case) for case in _furnished()[1]]))),
     st.builds(HasBody, st.sampled_from(NEEDLES)),
     st.builds(HasText, st.sampled_from(NEEDLES)),
     st.builds(InNumbers, sets),

@@ -17,7 +17,8 @@ from mailserver.config.catalog import ServiceKind
 from mailserver.config.snapshot import Binding, Service, Snapshot
 from mailserver.hooks.interface import Hooks
 from mailserver.store.memory import MemoryStore
-from mailserver.values import Client, Protocol
+from mailserver.users.authentication import LoggedInUser
+from mailserver.values import Client, Protocol, UserId
 from protocols.net.admission import Refusal, Surrounding
 from protocols.net.bandwidth import Pools
 from protocols.net.connection import Connection
@@ -45,7 +46,7 @@ def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
 async def echo(connection: Connection) -> None:
     """A protocol: greets, gives lines back, says BYE to `quit`, breaks at `bug`, waits for ever at `sleep`.
 
-    `login ADDRESS` is believed.
+    `login NUMBER ADDRESS` is believed.
     """
     stream = connection.stream
     await stream.write(b"HELLO\r\n")
@@ -56,7 +57,8 @@ async def echo(connection: Connection) -> None:
         if line == b"sleep\r\n":
             await asyncio.get_running_loop().create_future()
         if line.startswith(b"login "):
-            connection.live.login = line.decode().split()[1]
+            _, number, address = line.decode().split()
+            connection.live.enter(LoggedInUser(UserId(int(number)), address.partition("@")[0], address))
         if line == b"quit\r\n":
             await stream.write(b"BYE\r\n")
             return

@@ -8,6 +8,8 @@ from typing import Any
 from mailserver.addressing.services import list_domains
 from mailserver.config import models
 from mailserver.config.certificates import read_tls
+from mailserver.config.exchange.folders import export_public_folders, export_shared_folders
+from mailserver.config.exchange.hidings import export_hidings
 from mailserver.config.exchange.keys import SERVICE_FLAGS, SERVICE_NUMBERS, SERVICE_TEXTS, USER_FIELDS
 from mailserver.config.stored import read_settings
 from mailserver.users.services import User, list_users, open_recoverable
@@ -22,6 +24,9 @@ def export_config(*, secrets: bool = False) -> Document:
         "bandwidth_pools": [_pool(pool) for pool in models.BandwidthPool.objects.all()],
         "users": [_user(user, secrets=secrets) for user in list_users()],
         "services": [_service(service) for service in models.Service.objects.prefetch_related("bindings")],
+        "hidden_capabilities": export_hidings(),
+        "public_folders": export_public_folders(),
+        "shared_folders": export_shared_folders(),
         "global_access": _rules(None),
         "settings": read_settings(),
     }

@@ -18,6 +18,8 @@ from mailserver.config.catalog import DEFAULT_DOMAIN, GENERAL
 from mailserver.config.certificates import set_certificate
 from mailserver.config.exchange import people
 from mailserver.config.exchange.document import Complaints, Reading, is_null, parse_document
+from mailserver.config.exchange.folders import import_public_folders, import_shared_folders
+from mailserver.config.exchange.hidings import import_hidings
 from mailserver.config.exchange.keys import CERTIFICATE_KEYS, NOT_YET, POOL_KEYS, SECTIONS
 from mailserver.config.exchange.listeners import apply_services, read_rules, read_services, resolve_rules
 from mailserver.config.general import set_setting
@@ -70,6 +72,7 @@ class _Application:
         self._pools()
         people.apply_users(users, self._complaints, self._result.added, self._result.changed, self._result.warnings)
         self._services()
+        self._hidings_and_folders()
         self._global_access()
         self._set(settings, early=False)
         self._certificate()
@@ -98,6 +101,16 @@ class _Application:
         if "services" in self._sections:
             entries = read_services(self._reading, self._sections["services"])
             apply_services(entries, self._complaints, self._result.added, self._result.changed)
+
+    def _hidings_and_folders(self) -> None:
+        parts = (
+            ("hidden_capabilities", import_hidings),
+            ("public_folders", import_public_folders),
+            ("shared_folders", import_shared_folders),
+        )
+        for section, take_over in parts:
+            if section in self._sections:
+                take_over(self._reading, self._sections[section], self._result.added, self._result.changed)
 
     def _global_access(self) -> None:
         node = self._sections.get("global_access")

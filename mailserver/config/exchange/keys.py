@@ -11,6 +11,9 @@ SECTIONS: dict[str, str] = {
     "bandwidth_pools": "Allowances that services share, a list.",
     "users": "The users, a list; each is found by `name` and `domain`, and added when there is none.",
     "services": "What listens, a list; each is found by `name`, else by `kind`, and added when there is none.",
+    "hidden_capabilities": "What IMAP4 does not announce, a list; each is found by `program` and `user`.",
+    "public_folders": "Folders of nobody's, a list; each is found by `name`, and made when there is none.",
+    "shared_folders": "Users' folders that others may use, a list; each is found by `owner` and `name`.",
     "global_access": "The access rules for all services that use them, a list; it replaces the present one.",
     "settings": "The general settings, `name: value`. Only those that are named are changed.",
     "certificate": "The server's certificate and its key. Exported only with `--secrets`.",
@@ -69,6 +72,33 @@ POOL_KEYS: dict[str, str] = {
     "number": "1 to 1000. Needed.",
     "name": "A label.",
     "bytes_per_second": "Shared by every connection of the pool. 0: unlimited.",
+}
+
+HIDING_KEYS: dict[str, str] = {
+    "program": "Part of the name and version that a mail program gives itself, such as Outlook 16. Without it: any.",
+    "user": "An address: hidden from this user only. Without it: from everybody.",
+    "capabilities": "Words of the CAPABILITY line, a list. Needed.",
+    "comment": "Free text.",
+}
+
+PUBLIC_FOLDER_KEYS: dict[str, str] = {
+    "name": "Such as News/2026; mail programs show it below `#public`. Needed.",
+    "access": "Who may use it, a list; replaces the present list. Administrators may do everything anyway.",
+}
+
+SHARED_FOLDER_KEYS: dict[str, str] = {
+    "owner": "The address of the user whose folder it is. Needed.",
+    "name": "INBOX, or a name such as Projects/Bridge; made when there is none. Needed.",
+    "access": "Who else may use it, a list; replaces the present list. Empty: nobody.",
+}
+
+FOLDER_ACCESS_KEYS: dict[str, str] = {
+    "who": "A user's address, or anyone for every user. Needed.",
+    "rights": (
+        "Letters: l see it in the list, r read, s mark as read, w other marks, i file messages, p send to it, "
+        "k make folders below, x delete it, t mark as deleted, e remove what is marked, a share it. Needed."
+    ),
+    "negative": "yes: these rights are taken away, whatever others give.",
 }
 
 CERTIFICATE_KEYS: dict[str, str] = {

@@ -17,6 +17,7 @@ from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRe
 from mailserver.mime.headers import header_section, summarise
 from mailserver.store.folders import Folder
 from mailserver.store.interface import Entry, Filing, NewContent, NewEntry, Removal, Unit, UnitResult
+from mailserver.store.rights import right_for
 from mailserver.store.spool import SpoolWriter
 from mailserver.values import Body
 from protocols.imap import replies
@@ -25,7 +26,6 @@ from protocols.imap.arguments import NewMessage, TextPart, UrlPart
 from protocols.imap.commands import Append, Replace
 from protocols.imap.handlers.catenate import BadUrl, copy_url
 from protocols.imap.handlers.expunge import deletion_steps
-from protocols.imap.handlers.store import right_for
 from protocols.imap.replies import Completion, Proceed, untagged_ok
 from protocols.imap.sequence import NumberSet
 from protocols.imap.session import Session

@@ -12,6 +12,7 @@ from mailserver.config.catalog import KEEP_META_ON_COPY
 from mailserver.errors import MailError
 from mailserver.store.folders import Folder
 from mailserver.store.interface import Copying, CopyResult, Unit
+from mailserver.store.rights import FLAG_RIGHTS
 from mailserver.values import Uid
 from protocols.imap import replies
 from protocols.imap.commands import Copy, Move
@@ -73,7 +74,8 @@ async def _carry_over(session: Session, uids: Sequence[int], target: Folder, *, 
         return None
     source = session.current.index.mailbox
     keep = session.connection.service.get(KEEP_META_ON_COPY)
-    copying = Copying(source, tuple(map(Uid, uids)), target.mailbox.id, move=move, keep_meta=keep)
+    rights = FLAG_RIGHTS & target.rights
+    copying = Copying(source, tuple(map(Uid, uids)), target.mailbox.id, move, keep, rights)
     touched = (source, target.mailbox.id) if move else (target.mailbox.id,)
     result = await session.submit(Unit(copies=(copying,)), *touched)
     return result.copied[0]

@@ -19,7 +19,8 @@ from mailserver.values import ContentId
 from protocols.imap import fetch_data as data
 from protocols.imap.commands import Fetch
 from protocols.imap.fetch_items import Attribute, BinarySection, BinarySize, BodySection, FetchItem, Preview
-from protocols.imap.object_ids import format_email_id
+from protocols.imap.message_fields import MessageFields
+from protocols.imap.object_ids import format_email_id, format_thread_id
 from protocols.imap.session import Session
 from protocols.imap.stored_message import StoredMessage, Streamed, UnknownEncoding, needs_structure
 from protocols.imap.tidings import RECENT
@@ -37,6 +38,7 @@ class Material:
     envelopes: bool
     structures: bool
     previews: bool
+    threads: bool
     contents: bool
 
     @classmethod
@@ -45,12 +47,13 @@ class Material:
             envelopes=Attribute.ENVELOPE in items,
             structures=any(item in _STRUCTURED or _names_part(item) for item in items),
             previews=any(isinstance(item, Preview) for item in items),
+            threads=Attribute.THREADID in items,
             contents=any(isinstance(item, BodySection | BinarySection | BinarySize) for item in items),
         )
 
     @property
     def stored(self) -> bool:
-        return self.envelopes or self.structures or self.previews
+        return self.envelopes or self.structures or self.previews or self.threads
 
     @property
     def any(self) -> bool:
@@ -71,6 +74,7 @@ class Readings:
     envelopes: dict[ContentId, MessageEnvelope] = field(default_factory=dict)
     structures: dict[ContentId, StoredStructure] = field(default_factory=dict)
     previews: dict[ContentId, str] = field(default_factory=dict)
+    threads: dict[ContentId, str] = field(default_factory=dict)
     contents: dict[ContentId, StoredContent] = field(default_factory=dict)
 
 
@@ -106,6 +110,9 @@ class Answerer:
             readings.envelopes = store.read_envelopes(wanted)
         if material.previews:
             readings.previews = store.read_previews(wanted)
+        if material.threads:
+            fields = MessageFields(store).read(wanted)
+            readings.threads = {content: format_thread_id(content, kept) for content, kept in fields.items()}
         return readings
 
     def _wants_structure(self, content: StoredContent) -> bool:
@@ -179,6 +186,8 @@ class Answerer:
                 return data.format_envelope_item(envelope, utf8=self._utf8)
             case Attribute.BODY | Attribute.BODYSTRUCTURE:
                 return self._structure(item, readings.structures.get(entry.content))
+            case Attribute.THREADID:
+                return data.format_thread_id_item(readings.threads.get(entry.content))
             case Attribute():
                 return self._attribute(item, entry)
             case Preview():
@@ -204,8 +213,6 @@ class Answerer:
                 return data.format_modseq_item(entry.modseq)
             case Attribute.EMAILID:
                 return data.format_email_id_item(format_email_id(entry.content))
-            case Attribute.THREADID:
-                return data.format_thread_id_item(None)
             case Attribute.SAVEDATE:
                 return data.format_save_date_item(entry.saved)
             case _:

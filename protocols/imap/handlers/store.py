@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mailserver.store.interface import Entry, FlagChange, Unit
+from mailserver.store.rights import right_for
 from mailserver.values import Flag, ModSeq, Uid
 from protocols.imap import replies
 from protocols.imap.arguments import FlagsChange
@@ -55,11 +56,6 @@ def _changeable(selected: Selected, flags: Iterable[str]) -> frozenset[str]:
 def _fixed_flags(selected: Selected) -> frozenset[str]:
     r"""System flags that FLAGS, which replaces all, must leave as they are."""
     return frozenset(flag.value for flag in Flag if not selected.may(right_for(flag)))
-
-
-def right_for(flag: str) -> str:
-    """RFC 4314 §4."""
-    return {Flag.SEEN.value: "s", Flag.DELETED.value: "t"}.get(flag, "w")
 
 
 class _Change:

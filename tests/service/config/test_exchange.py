@@ -83,7 +83,7 @@ def test_a_small_office() -> None:
 
 def test_the_documented_example_can_be_imported() -> None:
     result = import_config(EXAMPLE)
-    assert (result.added, result.warnings) == ({"domains": 1, "users": 2}, [])
+    assert (result.added, result.warnings) == ({"domains": 1, "users": 2, "public_folders": 1}, [])
 
 
 def test_what_the_file_does_not_mention_stays() -> None:

@@ -19,7 +19,6 @@ from protocols.imap.search_keys import (
     HasHeader,
     HasModSeq,
     HasText,
-    HasThreadId,
     InUids,
     Not,
     Or,
@@ -110,11 +109,6 @@ def test_the_last_day_of_all_days() -> None:
     """No day comes after it; the dates of messages can still be compared with it."""
     for when, found in ((When.BEFORE, 9), (When.ON, 0), (When.SINCE, 0)):
         assert len(find(HasDate(DateOf.INTERNAL, when, date.max), Asked())) == found
-
-
-def test_conversations_have_no_names() -> None:
-    """RFC 8474 §5.2: THREADID is NIL, so none has the one that is looked for."""
-    assert find(HasThreadId("T1"), Asked()) == []
 
 
 def test_keys_are_found_however_deep() -> None:
