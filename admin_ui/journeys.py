@@ -16,7 +16,11 @@ from mailserver.journey.services import SEARCH_LIMIT, FoundJourney, find_journey
 
 SOURCE_WORDS: dict[str, str] = {
     "smtp": "by SMTP",
+    "pop3": "collected from a POP3 server",
+    "imap": "collected from an IMAP server",
     "console": "written by this console",
+    "notice": "written by this server to tell of a problem",
+    "question": "written by this server to ask whether a message is wanted",
     "welcome": "written by this server to greet a new user",
     "report": "written by this server about another message",
 }
@@ -34,6 +38,9 @@ STEP_WORDS: dict[JourneyStep, tuple[str, str]] = {
     JourneyStep.FILED: ("ok", "Put into a mailbox"),
     JourneyStep.FETCHED: ("done", "Collected by a mail program"),
     JourneyStep.DELETED: ("off", "Deleted"),
+    JourneyStep.RULE: ("off", "A download rule decided"),
+    JourneyStep.UNROUTED: ("bad", "No recipient found"),
+    JourneyStep.DROPPED: ("off", "Not put into a mailbox"),
 }
 """How each step is coloured and called on screen."""
 

@@ -79,6 +79,7 @@ class User:
     max_outgoing_bytes: int = 0
     may_send_out: bool = True
     quota_bytes: int = 0
+    full_name: str = ""
 
 
 class Directory:

@@ -37,6 +37,12 @@ class JourneyStep(enum.StrEnum):
     FILED = "filed"
     FETCHED = "fetched"
     DELETED = "deleted"
+    RULE = "rule"
+    """A download rule decided about a collected message."""
+    UNROUTED = "unrouted"
+    """A collected message was for nobody here: the collector's routing errors say what happens."""
+    DROPPED = "dropped"
+    """Not filed for this recipient, or for anybody, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,10 @@ PRODUCT = "Pillarbox"
 
 
 def build_unit(message: IncomingMessage, hostname: str) -> Unit:
-    """Entries, queue rows and the journey of one accepted message: all of it happens, or none."""
-    entries, queued = _sort(message.deliveries)
-    envelope = replace(message.envelope, recipients=tuple(queued))
-    filing = Filing(
-        _build_content(message, hostname),
-        tuple(entries.values()),
-        (_build_queued(envelope, message.origin),) if queued else (),
-    )
+    """Entries, queue rows and the journey of one accepted message: all of it happens, or none.
+
+    A message that nobody gets (a collected one that turns out to be a duplicate) leaves its journey only.
+    """
     journey = _build_journey(
         message.ref,
         message.received,
@@ -39,6 +35,15 @@ def build_unit(message: IncomingMessage, hostname: str) -> Unit:
         message.envelope.reverse_path,
         message.summary,
         message.body.size,
+    )
+    if not message.deliveries:
+        return Unit(journeys=(journey,), steps=tuple(_build_steps(message)))
+    entries, queued = _sort(message.deliveries)
+    envelope = replace(message.envelope, recipients=tuple(queued))
+    filing = Filing(
+        _build_content(message, hostname),
+        tuple(entries.values()),
+        (_build_queued(envelope, message.origin),) if queued else (),
     )
     return Unit(filings=(filing,), journeys=(journey,), steps=tuple(_build_steps(message)))
 
@@ -84,7 +89,8 @@ def _sort(deliveries: Iterable[Delivery]) -> tuple[dict[MailboxId, NewEntry], li
 
 
 def _build_content(message: IncomingMessage, hostname: str) -> NewContent:
-    return_path = format_return_path(message.envelope.reverse_path)
+    known = message.origin.return_path_known
+    return_path = format_return_path(message.envelope.reverse_path) if known else b""
     head = return_path + format_received(_build_hop(message, hostname)) + _complete(message, hostname)
     if not message.header and message.body.head(2) != b"\r\n":
         head += b"\r\n"  # A message without a header section: its text must not continue ours.
@@ -108,7 +114,7 @@ def _build_hop(message: IncomingMessage, hostname: str) -> Hop:
 
 
 def _keyword(origin: Origin, envelope: Envelope) -> str:
-    return transmission_keyword(
+    return origin.keyword or transmission_keyword(
         extended=origin.extended,
         encrypted=origin.client.encrypted,
         authenticated=bool(origin.login),
@@ -150,6 +156,8 @@ def _build_journey(
 def _build_steps(message: IncomingMessage) -> list[JourneyStepRecord]:
     ref, at, origin = message.ref, message.received, message.origin
     how = f"{_keyword(origin, message.envelope)} from {origin.client.address or 'unknown'}"
+    if origin.collector:
+        how += f", by the collector {origin.collector}"
     steps = [JourneyStepRecord(ref, at, JourneyStep.ACCEPTED, detail=how)]
     for delivery in message.deliveries:
         recipient = str(delivery.recipient.address)

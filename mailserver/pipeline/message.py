@@ -23,6 +23,12 @@ class Origin:
     """Who sent it, where known: logged in, or found by the reverse path of a trusted client."""
     extended: bool = True
     """The client said EHLO."""
+    keyword: str = ""
+    """What the Received line says behind `with`, where it was not SMTP: POP3, IMAP."""
+    collector: str = ""
+    """The name of the Collector that fetched it."""
+    return_path_known: bool = True
+    """False for a collected message without a Return-Path line: then this server writes none either."""
 
 
 @dataclass(frozen=True, slots=True)

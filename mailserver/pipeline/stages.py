@@ -39,9 +39,15 @@ STAGES: tuple[Stage, ...] = (check_hops, ask_scripts)
 """Authentication checks, spam, viruses, attachments and rules come in between, in that order."""
 
 
-async def run_pipeline(message: IncomingMessage, snapshot: Snapshot, hooks: Hooks) -> Verdict:
+COLLECTED_STAGES: tuple[Stage, ...] = STAGES[:-1]
+"""For what Collectors fetch: scripts of theirs are asked after routing (spec connectors 4.11)."""
+
+
+async def run_pipeline(
+    message: IncomingMessage, snapshot: Snapshot, hooks: Hooks, stages: tuple[Stage, ...] = STAGES
+) -> Verdict:
     """The verdict on the message."""
-    for stage in STAGES:
+    for stage in stages:
         verdict = await stage(message, snapshot, hooks)
         if not isinstance(verdict, Accept):
             return verdict

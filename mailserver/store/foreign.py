@@ -25,7 +25,7 @@ class Claims:
         self._work = _lock_work({done.id for unit in units for done in unit.done_work})
         wanted = {(new.collector, new.key) for unit in units for new in unit.collected}
         self._collectors = _lock_collectors({collector for collector, _ in wanted})
-        self._collected = _find_collected(wanted)
+        self._collected, self._asked = _find_collected(wanted)
 
     def check(self, unit: Unit) -> None:
         """Raises IN_USE for work that is not its holder's any more, EXISTS for a message that was collected before,
@@ -36,11 +36,13 @@ class Claims:
         for new in unit.collected:
             if new.collector not in self._collectors:
                 raise MailError(Kind.NOT_FOUND, f"collector {new.collector} is gone")
-            if (new.collector, new.key) in self._collected:
+            pair = (new.collector, new.key)
+            if pair in self._collected or (new.query_token and pair in self._asked):
                 raise MailError(Kind.EXISTS, f"collector {new.collector} has {new.key} already")
         for done in unit.done_work:
             del self._work[done.id]
-        self._collected.update((new.collector, new.key) for new in unit.collected)
+        for new in unit.collected:
+            (self._asked if new.query_token else self._collected).add((new.collector, new.key))
 
 
 def write_foreign(units: Sequence[Unit], now: datetime) -> None:
@@ -52,10 +54,12 @@ def write_foreign(units: Sequence[Unit], now: datetime) -> None:
             collector_id=new.collector,
             key=new.key,
             first_seen=now,
-            downloaded=now,
+            downloaded=None if new.query_token else now,
             last_listed=now,
             size=new.size,
             ref=new.ref,
+            query="asked" if new.query_token else new.afterwards,
+            query_token=new.query_token,
         )
         for unit in units
         for new in unit.collected
@@ -65,7 +69,7 @@ def write_foreign(units: Sequence[Unit], now: datetime) -> None:
             remembered,
             update_conflicts=True,
             unique_fields=["collector", "key"],
-            update_fields=["downloaded", "last_listed", "size", "ref"],
+            update_fields=["downloaded", "last_listed", "size", "ref", "query", "query_token"],
         )
     seen = {(digest.user, digest.digest) for unit in units for digest in unit.seen}
     if seen:
@@ -98,9 +102,15 @@ def _lock_collectors(ids: set[int]) -> set[int]:
     return set(rows.values_list("pk", flat=True))
 
 
-def _find_collected(wanted: set[tuple[int, str]]) -> set[tuple[int, str]]:
-    found: set[tuple[int, str]] = set()
+def _find_collected(wanted: set[tuple[int, str]]) -> tuple[set[tuple[int, str]], set[tuple[int, str]]]:
+    """Those that were fetched, and those about which somebody was asked."""
+    fetched: set[tuple[int, str]] = set()
+    asked: set[tuple[int, str]] = set()
     for chunk in in_chunks(sorted({key for _, key in wanted})):
-        rows = RemoteMessage.objects.filter(key__in=chunk, downloaded__isnull=False)
-        found.update(pair for pair in rows.values_list("collector_id", "key") if pair in wanted)
-    return found
+        rows = RemoteMessage.objects.filter(key__in=chunk)
+        for collector, key, downloaded, query in rows.values_list("collector_id", "key", "downloaded", "query"):
+            if (collector, key) in wanted and downloaded is not None:
+                fetched.add((collector, key))
+            elif (collector, key) in wanted and query:
+                asked.add((collector, key))
+    return fetched, asked

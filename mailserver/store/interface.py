@@ -158,12 +158,17 @@ class Collected:
 
     `ref` is empty for one that nobody gets (a duplicate). When the collector has it already, the unit fails with
     EXISTS.
+
+    With a `query_token` the message is not fetched yet: by this very unit somebody is asked whether it shall be.
+    `afterwards` is `keep` or `delete` where what happens at the provider is not what the collector's settings say.
     """
 
     collector: int
     key: str
     ref: str = ""
     size: int = 0
+    afterwards: str = ""
+    query_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,8 @@ class MemoryStore(MemoryFolders):
         for new in unit.collected:
             if new.collector not in self.collectors:
                 raise MailError(Kind.NOT_FOUND)
-            if (new.collector, new.key) in self.collected:
+            present = self.collected.get((new.collector, new.key))
+            if present is not None and (new.query_token or not present.query_token):
                 raise MailError(Kind.EXISTS)
         for done in unit.done_work:
             del self.leased_work[done.id]

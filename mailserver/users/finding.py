@@ -67,7 +67,7 @@ def directory_users() -> list[snapshot.User]:
     columns = ("id", "name", "domain__name", "inbox__id", "is_active", "is_admin", "allowed_protocols")
     return [
         _directory_user(*row)
-        for row in rows.values_list(*columns, "max_outgoing_bytes", "may_send_out", "quota_megabytes")
+        for row in rows.values_list(*columns, "max_outgoing_bytes", "may_send_out", "quota_megabytes", "full_name")
     ]
 
 
@@ -82,6 +82,7 @@ def _directory_user(
     max_outgoing_bytes: int,
     may_send_out: bool,
     quota_megabytes: int,
+    full_name: str,
 ) -> snapshot.User:
     if inbox is None:
         raise MailError(Kind.INTERNAL, f"the user {name}@{domain} has no Inbox")
@@ -96,4 +97,5 @@ def _directory_user(
         max_outgoing_bytes=max_outgoing_bytes,
         may_send_out=may_send_out,
         quota_bytes=quota_megabytes * QUOTA_MEGABYTE,
+        full_name=full_name,
     )

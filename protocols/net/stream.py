@@ -202,8 +202,13 @@ class Stream(asyncio.Protocol):
         if self._writing_paused:
             await self._wait_writable()
 
-    async def start_tls(self, context: ssl.SSLContext, last_words: bytes = b"") -> None:
-        """Send `last_words` in clear and switch. Raises BytesBeforeTls (nothing sent), ConnectionLost."""
+    async def start_tls(
+        self, context: ssl.SSLContext, last_words: bytes = b"", server_hostname: str | None = None
+    ) -> None:
+        """Send `last_words` in clear and switch; as a client where the server's name is given.
+
+        Raises BytesBeforeTls (nothing sent), ConnectionLost.
+        """
         if self._buffer:
             raise BytesBeforeTls
         if self._lost:
@@ -213,7 +218,12 @@ class Stream(asyncio.Protocol):
         self.clear_deadline()
         try:
             transport = await self._loop.start_tls(
-                self._open, self, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                self._open,
+                self,
+                context,
+                server_side=server_hostname is None,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
             )
         except (OSError, ssl.SSLError, TimeoutError) as error:
             self.abort()

@@ -22,6 +22,7 @@ MAY_IMPORT = {
         "mailserver/connectors/oauth.py",
         "mailserver/project/*.py",
         "mailserver/management/*.py",
+        "mailserver/connectors/remembering.py",  # what collectors remember, beside the services for people
         "mailserver/database.py",  # the one translation of Django's failures
         "mailserver/connectors/sender_order.py",  # the area's query for the outgoing queue
         "mailserver/notices.py",
@@ -53,6 +54,7 @@ MAY_IMPORT = {
         "protocols/supervisor/*.py",
         "mailserver/pipeline/*.py",
         "mailserver/hooks/*.py",
+        "workers/*.py",
     ),
     "aiosmtpd": ("protocols/smtp/*.py",),
     "lupa": ("mailserver/hooks/lua.py",),

@@ -149,7 +149,9 @@ class MemoryStream(Stream):
         """The session has taken everything and wants more."""
         return self._waiter is not None and not self._buffer and not self._writing_paused
 
-    async def start_tls(self, context: ssl.SSLContext, last_words: bytes = b"") -> None:
+    async def start_tls(
+        self, context: ssl.SSLContext, last_words: bytes = b"", server_hostname: str | None = None
+    ) -> None:
         if self._buffer:
             raise BytesBeforeTls
         if self._lost:

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""Connections that this server opens itself: to providers' servers, by their clients. TLS as a client does it.
+
+RFC 8314 §3, RFC 6125 §6 (whose certificate it must be), RFC 2595 §4 (what was said before TLS does not count).
+Every failure is a sentence for the administrator; what it means for the mail, the clients decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+from mailserver.connectors.values import Encryption, RemoteServer
+from protocols.net.stream import ConnectionLost, Stream
+
+CONNECT_SECONDS = 60
+"""Spec connectors 2.2."""
+IDLE_SECONDS = 300
+"""Spec connectors 2.2: how long a server may say nothing while it owes an answer."""
+
+
+class CannotConnect(Exception):
+    """There is no connection, or no protected one. The text is one sentence for the administrator."""
+
+
+def client_context(server: RemoteServer) -> ssl.SSLContext:
+    """Without checking the certificate unless that is wanted: small providers have self-signed ones."""
+    context = ssl.create_default_context()
+    if not server.verify_certificate:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def open_stream(server: RemoteServer, connect_seconds: float = CONNECT_SECONDS) -> Stream:
+    """Connected, and encrypted if the server wants TLS from the first byte. Raises CannotConnect."""
+    context = client_context(server) if server.encryption is Encryption.TLS else None
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(connect_seconds):
+            _, stream = await loop.create_connection(
+                Stream,
+                server.host,
+                server.port,
+                ssl=context,
+                server_hostname=server.host if context is not None else None,
+            )
+    except TimeoutError:
+        raise CannotConnect(f"{_name(server)} does not answer within {connect_seconds:.0f} seconds.") from None
+    except (OSError, ValueError) as error:
+        raise CannotConnect(explain(server, error)) from error
+    stream.encrypted = context is not None
+    return stream
+
+
+async def start_client_tls(stream: Stream, server: RemoteServer) -> None:
+    """The handshake after STLS or STARTTLS. Raises CannotConnect; the connection is then closed."""
+    try:
+        await stream.start_tls(client_context(server), server_hostname=server.host)
+    except ConnectionLost as error:
+        cause = error.__cause__
+        text = explain(server, cause) if isinstance(cause, OSError) else f"{_name(server)} broke off the TLS handshake."
+        raise CannotConnect(text) from error
+
+
+def explain(server: RemoteServer, error: BaseException) -> str:
+    """Why there is no connection, in plain words."""
+    name = _name(server)
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"The certificate of {name} is not valid for it: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS with {name} failed: {error.reason or error}. Perhaps the port wants another encryption."
+        case socket.gaierror():
+            return f"There is no server called {server.host} (the name cannot be looked up)."
+        case ConnectionRefusedError():
+            return f"{name} refuses connections: nothing listens there."
+        case OSError() if error.strerror:
+            return f"{name} cannot be reached: {error.strerror}."
+        case _:
+            return f"{name} cannot be reached: {error}."
+
+
+def _name(server: RemoteServer) -> str:
+    return f"{server.host} port {server.port}"
