@@ -44,6 +44,7 @@ MAY_IMPORT = {
         "protocols/smtp/transaction.py",  # aiosmtpd's session wants the loop
         "protocols/*/server.py",
         "protocols/*/client.py",
+        "protocols/smtp/client_wire.py",  # the connection under the client
         "protocols/imap/indexes.py",  # mailboxes that sessions share, looked at once for all of them
         "protocols/imap/mailbox_index.py",
         "protocols/imap/outlet.py",  # gives others a turn between large writes
