@@ -152,7 +152,7 @@ NO_EXTENSIONS = Extensions({})
 
 
 def parse_extensions(reply: Reply) -> Extensions:
-    """Quirk: `AUTH=LOGIN` in place of `AUTH LOGIN`, as servers said before RFC 2554 was finished."""
+    """Quirk: `AUTH=LOGIN` in place of `AUTH LOGIN`, as servers said before there was a standard."""
     keywords: dict[str, str] = {}
     for line in reply.lines[1:]:
         keyword, _, rest = line.strip().partition(" ")
