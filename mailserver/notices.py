@@ -25,6 +25,8 @@ from django.db import DatabaseError, InterfaceError, connection
 SETTINGS = "settings"
 WORK = "work"
 QUEUE = "queue"
+CONNECT = "connect"
+"""Something about Connections, Collectors or the schedule: settings, a mark, a wish to stop, a test that waits."""
 EVERYTHING = "*"
 """Notices may have been lost: whatever the listener cares for may have changed."""
 

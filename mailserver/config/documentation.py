@@ -12,11 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from mailserver.config.catalog import GENERAL, SERVICE_TEMPLATES, Setting
+from mailserver.config.exchange.connector_keys import (
+    ACCOUNT_KEYS,
+    ACCOUNT_MORE,
+    COLLECTOR_KEYS,
+    COLLECTOR_MORE,
+    CONDITION_KEYS,
+    CONNECTION_KEYS,
+    ITEM_KEYS,
+    ROUTING_KEYS,
+    RULE_FILE_KEYS,
+    SENDER_KEYS,
+    SENDER_MORE,
+    SERVER_KEYS,
+    meanings,
+)
 from mailserver.config.exchange.keys import (
     CERTIFICATE_KEYS,
     FOLDER_ACCESS_KEYS,
     HIDING_KEYS,
-    NOT_YET,
     POOL_KEYS,
     PUBLIC_FOLDER_KEYS,
     RULE_KEYS,
@@ -73,9 +87,10 @@ _FILE = f"""\
 
 `manage.py importconfig FILE` takes over a YAML or JSON file, `manage.py exportconfig` writes one. Sections that are
 absent stay as they are; things are found by their names, changed where they exist, and added where they do not.
-Nothing is ever deleted, but a list inside a service (its bindings, its access rules) or a folder (who may use it) is
-replaced whole. If any line is wrong, each wrong line is named and nothing is changed. Passwords and keys are exported
-only with `--secrets`: keep such a file like a key.
+Nothing is ever deleted, but a list inside something (bindings, access rules, who may use a folder, a relay's servers)
+is replaced whole, and a Connection that the first start made and nobody changed gives way to those in the file. If any
+line is wrong, each wrong line is named and nothing is changed. Passwords and keys are exported only with `--secrets`:
+keep such a file like a key.
 
 ```yaml
 {EXAMPLE}```
@@ -116,9 +131,6 @@ def _settings_page() -> Iterator[str]:
 def _configuration_page() -> Iterator[str]:
     yield _FILE
     yield from _keys(SECTIONS)
-    yield ""
-    yield f"The sections {_listed(NOT_YET)} belong to the format, but this version does not use them:"
-    yield "the import says so and goes on."
     for title, keys in (
         ("A user", USER_KEYS),
         ("A service", SERVICE_KEYS),
@@ -128,6 +140,15 @@ def _configuration_page() -> Iterator[str]:
         ("A public folder", PUBLIC_FOLDER_KEYS),
         ("A shared folder", SHARED_FOLDER_KEYS),
         ("Who may use a folder", FOLDER_ACCESS_KEYS),
+        ("A Connection", CONNECTION_KEYS),
+        ("Its Sender", meanings(SENDER_KEYS, SENDER_MORE)),
+        ("A relay's server", SERVER_KEYS),
+        ("A Collector", meanings(COLLECTOR_KEYS, COLLECTOR_MORE)),
+        ("A Collector's routing", meanings(ROUTING_KEYS)),
+        ("A schedule item", ITEM_KEYS),
+        ("A download rule", meanings(RULE_FILE_KEYS, {"conditions": "All of them, or one, must hold, a list."})),
+        ("A condition of a download rule", CONDITION_KEYS),
+        ("An OAuth2 account", meanings(ACCOUNT_KEYS, ACCOUNT_MORE)),
         ("The certificate", CERTIFICATE_KEYS),
     ):
         yield ""
@@ -191,11 +212,6 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[s
 def _cell(text: str) -> str:
     """A bar would end the cell, and what stands in angle brackets would vanish."""
     return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-def _listed(names: Iterable[str]) -> str:
-    *most, last = (f"`{name}`" for name in names)
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 if __name__ == "__main__":

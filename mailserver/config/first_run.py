@@ -23,6 +23,7 @@ from mailserver.config.general import set_settings
 from mailserver.config.models import Binding, Revision, Service
 from mailserver.config.revision import touch_revision
 from mailserver.config.stored import get_setting
+from mailserver.connectors.services import ensure_first_connection
 from mailserver.errors import InvalidInput
 from mailserver.project.environment import Environment
 from mailserver.users.services import create_user, has_users, make_secrets
@@ -59,6 +60,7 @@ def first_run(environment: Environment) -> FirstRun | None:
         if not default_domain():
             add_domain(environment.domain)
         _add_missing_services()
+        ensure_first_connection()
         if not has_certificate():
             make_self_signed(get_setting(HOSTNAME) or machine_name())
         if kept is None or has_users():

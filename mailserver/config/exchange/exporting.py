@@ -8,6 +8,7 @@ from typing import Any
 from mailserver.addressing.services import list_domains
 from mailserver.config import models
 from mailserver.config.certificates import read_tls
+from mailserver.config.exchange.connectors_export import export_connectors
 from mailserver.config.exchange.folders import export_public_folders, export_shared_folders
 from mailserver.config.exchange.hidings import export_hidings
 from mailserver.config.exchange.keys import SERVICE_FLAGS, SERVICE_NUMBERS, SERVICE_TEXTS, USER_FIELDS
@@ -28,6 +29,7 @@ def export_config(*, secrets: bool = False) -> Document:
         "public_folders": export_public_folders(),
         "shared_folders": export_shared_folders(),
         "global_access": _rules(None),
+        **export_connectors(secrets=secrets),
         "settings": read_settings(),
     }
     tls = read_tls() if secrets else None

@@ -17,10 +17,11 @@ from mailserver.addressing.services import add_domain, find_domain
 from mailserver.config.catalog import DEFAULT_DOMAIN, GENERAL
 from mailserver.config.certificates import set_certificate
 from mailserver.config.exchange import people
+from mailserver.config.exchange.connectors import ConnectorSections
 from mailserver.config.exchange.document import Complaints, Reading, is_null, parse_document
 from mailserver.config.exchange.folders import import_public_folders, import_shared_folders
 from mailserver.config.exchange.hidings import import_hidings
-from mailserver.config.exchange.keys import CERTIFICATE_KEYS, NOT_YET, POOL_KEYS, SECTIONS
+from mailserver.config.exchange.keys import CERTIFICATE_KEYS, POOL_KEYS, SECTIONS
 from mailserver.config.exchange.listeners import apply_services, read_rules, read_services, resolve_rules
 from mailserver.config.general import set_setting
 from mailserver.config.services import set_global_access, set_pool
@@ -43,10 +44,7 @@ def import_config(text: str) -> ImportResult:
         return result
     complaints = Complaints()
     reading = Reading(complaints)
-    sections = reading.mapping(root, (*SECTIONS, *NOT_YET))
-    unused = [name for name in NOT_YET if name in sections]
-    if unused:
-        result.warnings.append(f"not used by this version: {', '.join(unused)}")
+    sections = reading.mapping(root, SECTIONS)
     users = people.read_users(reading, sections["users"]) if "users" in sections else []
     people.make_all_secrets(users)
     with transaction.atomic():
@@ -74,6 +72,7 @@ class _Application:
         self._services()
         self._hidings_and_folders()
         self._global_access()
+        ConnectorSections(self._reading, self._sections, self._result.added, self._result.changed).apply()
         self._set(settings, early=False)
         self._certificate()
 

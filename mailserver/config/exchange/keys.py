@@ -16,11 +16,13 @@ SECTIONS: dict[str, str] = {
     "shared_folders": "Users' folders that others may use, a list; each is found by `owner` and `name`.",
     "global_access": "The access rules for all services that use them, a list; it replaces the present one.",
     "settings": "The general settings, `name: value`. Only those that are named are changed.",
+    "oauth_accounts": "OAuth2 accounts at providers, a list; each is found by `name`.",
+    "collectors": "Where mail is fetched, a list; each is found by `name`, and added when there is none.",
+    "connections": "Ways to the outside, ten at most, a list; each is found by `name`, and added when there is none.",
+    "schedule": "When Connections run, a list; each is found by `name`, and added when there is none.",
+    "download_rules": "What Collectors do before they fetch a message, a list; it replaces the present one.",
     "certificate": "The server's certificate and its key. Exported only with `--secrets`.",
 }
-
-NOT_YET = ("connections", "collectors", "schedule")
-"""Sections of the format that this version has no use for; they are passed over with a warning."""
 
 USER_KEYS: dict[str, str] = {
     "name": "The part of the address in front of the @. Needed.",

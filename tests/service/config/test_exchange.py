@@ -137,12 +137,6 @@ def test_a_user_without_a_password_cannot_log_in_and_is_mentioned() -> None:
         login("dave", "")
 
 
-def test_later_sections_are_named_and_passed_over() -> None:
-    result = import_config("collectors: [{name: x, anything: at all}]\nschedule: []\ndomains: [b.example]")
-    assert result.warnings == ["not used by this version: collectors, schedule"]
-    assert list_domains() == ["example.test", "b.example"]
-
-
 def test_each_wrong_line_is_named_and_nothing_changes() -> None:
     before, revision = export_config(), current_revision()
     text = """\
