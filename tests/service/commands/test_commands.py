@@ -249,10 +249,10 @@ class TestConfigurationFile:
         ]
         assert find_user("alice") is None
 
-    def test_sections_of_later_versions_are_a_warning(self, run: Run) -> None:
-        outcome = run("importconfig", "-", typed="connections: [{name: x}]\ndomains: [y.example]\n")
+    def test_what_still_needs_somebody_is_a_warning(self, run: Run) -> None:
+        outcome = run("importconfig", "-", typed="users: [{name: dave}]\ndomains: [y.example]\n")
         assert outcome.status == 0
-        assert outcome.err == "Warning: not used by this version: connections\n"
+        assert outcome.err.startswith("Warning: dave@example.test has no password yet")
         assert "y.example" in list_domains()
 
     def test_a_file_that_is_no_text(self, run: Run, tmp_path: Path) -> None:
