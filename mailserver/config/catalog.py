@@ -119,6 +119,22 @@ MAX_HOPS: Setting[int] = Setting(
     minimum=5,
     maximum=1000,
 )
+FASTEST_POP3: Setting[bool] = Setting(
+    "collect.fastest",
+    False,
+    "Use the fastest POP3 download method",
+    "Collectors do not ask for the list of message sizes first. Where a size limit needs one, only new messages are"
+    " asked about.",
+)
+HOLD_UIDL_DAYS: Setting[int] = Setting(
+    "collect.hold_uidl_days",
+    7,
+    "Hold obsolete UIDLs for (days)",
+    "How long a collector remembers a message that its server does not list any more. 0 is sensible only for a server"
+    " that uses its message ids again soon, when nothing else empties the mailbox.",
+    maximum=3650,
+    minimum=0,
+)
 MIN_PASSWORD_LENGTH: Setting[int] = Setting(
     "security.min_password_length",
     8,
@@ -196,6 +212,8 @@ GENERAL: tuple[Setting[Any], ...] = (
     MAIN_ADMINISTRATOR,
     TIME_ZONE,
     MAX_HOPS,
+    FASTEST_POP3,
+    HOLD_UIDL_DAYS,
     MIN_PASSWORD_LENGTH,
     WELCOME_TEXT,
     PREPARE_SEARCH,

@@ -100,9 +100,9 @@ def note_deleted(collector: int, keys: Collection[str], now: datetime) -> None:
             RemoteMessage.objects.filter(collector_id=collector, key__in=chunk).update(deleted=now)
 
 
-def forget_obsolete(collector: int, days: int, now: datetime) -> int:
-    """Forget what the provider has not listed for so many days; 0: what it does not list now."""
-    rows = RemoteMessage.objects.filter(collector_id=collector, last_listed__lt=now - timedelta(days=days))
+def forget_obsolete(collector: int, days: int, listed: datetime) -> int:
+    """Forget what the provider has not listed for so many days; 0: what it did not list at this moment's `plan`."""
+    rows = RemoteMessage.objects.filter(collector_id=collector, last_listed__lt=listed - timedelta(days=days))
     return int(rows.delete()[0])
 
 

@@ -205,10 +205,10 @@ def _apply_rule(found: Route, decision: Decision, snapshot: Snapshot) -> Route:
     deliveries = tuple(delivery for delivery in named if delivery is not None)
     if decision.action.redirects:
         return replace(found, deliveries=deliveries, problem="") if deliveries else found
-    return replace(found, deliveries=_merge(found.deliveries, deliveries))
+    return replace(found, deliveries=merge_deliveries(found.deliveries, deliveries))
 
 
-def _merge(first: Iterable[Delivery], more: Iterable[Delivery]) -> tuple[Delivery, ...]:
+def merge_deliveries(first: Iterable[Delivery], more: Iterable[Delivery]) -> tuple[Delivery, ...]:
     """Each once."""
     merged: dict[object, Delivery] = {}
     for delivery in (*first, *more):
@@ -230,7 +230,7 @@ def _heed(placed: Placed, opinion: CollectVerdict, snapshot: Snapshot) -> Placed
     steps = (*placed.steps, _step(message, JourneyStep.DROPPED, opinion.reason)) if opinion.reason else placed.steps
     return replace(
         placed,
-        message=replace(message, deliveries=_merge(first, more)),
+        message=replace(message, deliveries=merge_deliveries(first, more)),
         steps=steps,
         problem=placed.problem or "A script left no recipient.",
         delete=opinion.delete,

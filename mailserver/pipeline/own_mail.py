@@ -16,8 +16,8 @@ from email.utils import format_datetime
 
 from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord
 from mailserver.mime.headers import header_section, summarise
-from mailserver.store.interface import Filing, NewContent, NewEntry, Unit
-from mailserver.values import Body, MailboxId
+from mailserver.store.interface import Filing, NewContent, NewEntry, NewQueued, Unit
+from mailserver.values import Address, Body, Envelope, MailboxId, Recipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,13 @@ class OwnMessage:
     subject: str
     text: str
     detail: str = ""
+    reply_to: str = ""
+    message_id: str = ""
+    """The part before the @, where `ref` will not do."""
 
 
-def build_own_unit(message: OwnMessage, inbox: MailboxId, now: datetime) -> Unit:
-    """The message, its place in the Inbox and its journey: all of it happens, or none."""
+def build_own_unit(message: OwnMessage, inbox: MailboxId | None, now: datetime) -> Unit:
+    """The message, its place in the Inbox and its journey: all of it happens, or none. Without an Inbox it goes out."""
     parsed = _compose(message, now)
     data = parsed.as_bytes()
     body = Body(size=len(data), sha256=hashlib.sha256(data).hexdigest(), data=data)
@@ -50,8 +53,13 @@ def build_own_unit(message: OwnMessage, inbox: MailboxId, now: datetime) -> Unit
         message_id=str(parsed["Message-ID"]),
         size=len(data),
     )
-    step = JourneyStepRecord(message.ref, now, JourneyStep.FILED, message.recipient, message.detail)
-    filing = Filing(content, (NewEntry(inbox),))
+    if inbox is not None:
+        kind, filing = JourneyStep.FILED, Filing(content, (NewEntry(inbox),))
+    else:
+        local, _, domain = message.recipient.rpartition("@")
+        envelope = Envelope(None, (Recipient(Address(local, domain)),), eight_bit=True)
+        kind, filing = JourneyStep.QUEUED, Filing(content, queued=(NewQueued(envelope),))
+    step = JourneyStepRecord(message.ref, now, kind, message.recipient, message.detail)
     return Unit(filings=(filing,), journeys=(journey,), steps=(step,))
 
 
@@ -61,7 +69,9 @@ def _compose(message: OwnMessage, now: datetime) -> EmailMessage:
     composed["To"] = HeaderAddress(message.recipient_name, addr_spec=message.recipient)
     composed["Subject"] = message.subject
     composed["Date"] = format_datetime(now)
-    composed["Message-ID"] = f"<{message.ref}@{message.sender.rpartition('@')[2]}>"
+    if message.reply_to:
+        composed["Reply-To"] = HeaderAddress(addr_spec=message.reply_to)
+    composed["Message-ID"] = f"<{message.message_id or message.ref}@{message.sender.rpartition('@')[2]}>"
     composed["Auto-Submitted"] = "auto-generated"
     composed.set_content(message.text)
     return composed
