@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from zoneinfo import available_timezones
 
+from mailserver.connectors.dns_servers import BadDnsServer, parse_dns_servers
 from mailserver.errors import InvalidInput
 
 T = TypeVar("T", bool, int, str)
@@ -83,7 +84,15 @@ class Setting(Generic[T]):
             raise self._refuse(f"must be at most {self.maximum} characters long")
         if self is TIME_ZONE and text not in available_timezones():
             raise self._refuse(f"there is no time zone {text!r}; write one like Europe/London")
+        if self is DNS_SERVERS:
+            self._check_dns_servers(text)
         return text
+
+    def _check_dns_servers(self, text: str) -> None:
+        try:
+            parse_dns_servers(text)
+        except BadDnsServer as error:
+            raise self._refuse(str(error)) from None
 
     def _refuse(self, text: str) -> InvalidInput:
         return InvalidInput({self.name: [text]})
@@ -191,6 +200,19 @@ LOG_MAX_KILOBYTES: Setting[int] = Setting(
     minimum=64,
     maximum=10_485_760,
 )
+DNS_DETECT: Setting[bool] = Setting(
+    "dns.detect",
+    True,
+    "Try to detect DNS servers automatically",
+    "Use the DNS servers of this machine. To use others, write them in the list below and switch this off.",
+)
+DNS_SERVERS: Setting[str] = Setting(
+    "dns.servers",
+    "",
+    "Manual DNS server list",
+    "Addresses, separated by commas. Used when automatic detection is off. A Sender's own list comes before it.",
+    maximum=300,
+)
 WELCOME_TEXT: Setting[str] = Setting(
     "users.welcome_text",
     "Welcome, {full_name}!\n\nYour address is {address}. Mail programs log in with this address and your password.\n",
@@ -219,6 +241,8 @@ GENERAL: tuple[Setting[Any], ...] = (
     PREPARE_SEARCH,
     JOURNEY_KEEP_DAYS,
     LOG_MAX_KILOBYTES,
+    DNS_DETECT,
+    DNS_SERVERS,
     LISTEN_ADDRESS,
     PORT_OFFSET,
     SETUP_DONE,
