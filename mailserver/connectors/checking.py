@@ -11,7 +11,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_domain_name
 from django.db import models as django_models
 
+from mailserver.connectors.dns_servers import BadDnsServer, parse_dns_servers
 from mailserver.connectors.models import Collector, DownloadRule, Encryption, LoginMethod, ScheduleItem, Sender
+from mailserver.connectors.overrides import read_overrides
 from mailserver.users.services import find_user
 
 Problems = dict[str, list[str]]
@@ -53,9 +55,12 @@ def check_sender(sender: Sender) -> Problems:
     if bool(sender.rate_recipients) != bool(sender.rate_minutes):
         problems["rate_minutes"] = ["Give both the number of recipients and the minutes, or neither (0 and 0)."]
     problems |= _check_return_path(sender)
-    for word in sender.dns_servers.replace(",", " ").split():
-        if not _is_address(word):
-            problems["dns_servers"] = [f"{word!r} is not an IP address."]
+    try:
+        parse_dns_servers(sender.dns_servers)
+    except BadDnsServer as error:
+        problems["dns_servers"] = [str(error)]
+    if wrong := read_overrides(sender.dns_overrides)[1]:
+        problems["dns_overrides"] = [str(problem) for problem in wrong]
     if sender.ehlo_name and not is_host(sender.ehlo_name):
         problems["ehlo_name"] = [f"{sender.ehlo_name!r} is not a host name; write one like mail.example.com."]
     if sender.warn_hours >= sender.give_up_hours:

@@ -40,7 +40,7 @@ def _parse_server(word: str) -> DnsServer:
     try:
         found = ip_address(address)
     except ValueError:
-        raise BadDnsServer(f"{word} is not the address of a DNS server; write one like 192.168.1.1.") from None
+        raise BadDnsServer(f"{word!r} is not an IP address; write one like 192.168.1.1.") from None
     if not 1 <= port <= 65535:
         raise BadDnsServer(f"{word}: there is no port {port}.")
     return DnsServer(str(found), port)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Questions to the DNS: mail servers of a domain, addresses of a host; with a cache that is bounded and forgets.
 
-RFC 5321 §5.1 and RFC 1034 §3.6.2 (aliases are followed), RFC 2308 (what is not there is remembered too), RFC 2181
-§8 (TTL). Which servers are asked is said by the settings (spec senders 9) or by a Sender's own list (section 4). A
+RFC 5321 §5.1 (aliases are followed); what is not there is remembered too, as long as
+the answers say. Which servers are asked is said by the settings (spec senders 9) or by a Sender's own list (section 4). A
 failure that may pass is `LookupFailed`; a name that does not exist is `NoSuchName`.
 """
 
@@ -81,7 +81,7 @@ class Resolver:
         return tuple(MailServer(int(record.preference), _plain(record.exchange)) for record in answer)
 
     async def find_addresses(self, host: str, *, fresh: bool = False) -> tuple[str, ...]:
-        """IPv6 and IPv4 addresses by turns, IPv6 first (RFC 8305 §4); none where the name has none.
+        """IPv6 and IPv4 addresses by turns, IPv6 first; none where the name has none.
 
         Raises NoSuchName, LookupFailed. A failure of one family does not hide what the other has.
         """

@@ -53,7 +53,7 @@ connections:
       method: smtp-direct
       authentication: none
       dns_servers: [192.0.2.1, "2001:db8::1"]
-      dns_overrides: ["# ours", "example.org = mx.example.org"]
+      dns_overrides: ["# ours", "example.org mx.example.org"]
       domain_filter: ["Skip: Size > 1000000"]
       retry_minutes: [1, 10, 100]
       return_path_mode: fixed
