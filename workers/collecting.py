@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from mailserver.connectors.values import CollectMethod, CollectorSettings, Outcome, TaskLog, TaskResult
+from workers.imap_collecting import check_imap, collect_imap
 from workers.pop3_collecting import check_pop3, collect_pop3
 from workers.tools import WorkerTools
 
@@ -18,8 +19,8 @@ _logger = logging.getLogger("pillarbox.collecting")
 
 Collect = Callable[[CollectorSettings, str, TaskLog, WorkerTools], Awaitable[TaskResult]]
 
-METHODS: dict[CollectMethod, Collect] = {CollectMethod.POP3: collect_pop3}
-CHECKS: dict[CollectMethod, Collect] = {CollectMethod.POP3: check_pop3}
+METHODS: dict[CollectMethod, Collect] = {CollectMethod.POP3: collect_pop3, CollectMethod.IMAP: collect_imap}
+CHECKS: dict[CollectMethod, Collect] = {CollectMethod.POP3: check_pop3, CollectMethod.IMAP: check_imap}
 
 
 async def run_collector(collector: CollectorSettings, owner: str, log: TaskLog, tools: WorkerTools) -> TaskResult:

@@ -325,6 +325,7 @@ class RemoteMessage(models.Model):
     last_listed = models.DateTimeField()
     size = models.PositiveBigIntegerField(default=0)
     ref = models.CharField(max_length=26, blank=True)
+    digest = models.CharField(max_length=64, blank=True)
     query = models.CharField(max_length=10, blank=True)
     """Empty, `asked` or `wanted` (spec connectors 4.7)."""
     query_token = models.CharField(max_length=40, blank=True, db_index=True)

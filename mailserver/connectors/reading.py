@@ -79,25 +79,27 @@ ROUTING_FIELDS = (
 
 def read_senders() -> list[SenderSettings]:
     """Every Sender in the order in which they are asked who takes a message: default Connections first."""
-    rows = Sender.objects.select_related("connection").prefetch_related("servers")
+    rows = Sender.objects.select_related("connection", "oauth").prefetch_related("servers")
     return [sender_settings(row) for row in rows.order_by("-connection__is_default", "connection_id")]
 
 
 def read_sender(sender: int) -> SenderSettings | None:
     """One of them; None when it is gone."""
-    row = Sender.objects.select_related("connection").filter(pk=sender).first()
+    row = Sender.objects.select_related("connection", "oauth").filter(pk=sender).first()
     return sender_settings(row) if row is not None else None
 
 
 def read_sender_of(connection: int) -> SenderSettings | None:
     """A Connection's Sender; None when both are gone."""
-    row = Sender.objects.select_related("connection").filter(connection=connection).first()
+    row = Sender.objects.select_related("connection", "oauth").filter(connection=connection).first()
     return sender_settings(row) if row is not None else None
 
 
 def read_collectors(connection: int | None = None) -> list[CollectorSettings]:
     """Those of a Connection, or all of them, earliest first (spec connectors 6, item 3); switched off ones too."""
-    rows = Collector.objects.all() if connection is None else Collector.objects.filter(connections=connection)
+    rows = Collector.objects.select_related("oauth")
+    if connection is not None:
+        rows = rows.filter(connections=connection)
     return [collector_settings(row) for row in rows.order_by("priority", "pk")]
 
 
@@ -129,7 +131,7 @@ def sender_settings(row: Sender) -> SenderSettings:
         servers=servers,
         credentials=Credentials(
             LoginMethod(row.login_method),
-            row.username,
+            _username(row),
             sealing.unseal(row.secret, sealing.SENDER_PASSWORD),
             row.oauth_id,
         ),
@@ -145,7 +147,7 @@ def collector_settings(row: Collector) -> CollectorSettings:
         server=RemoteServer(row.server, row.port, Encryption(row.encryption), row.verify_certificate),
         credentials=Credentials(
             LoginMethod(row.login_method),
-            row.username,
+            _username(row),
             sealing.unseal(row.secret, sealing.COLLECTOR_PASSWORD),
             row.oauth_id,
         ),
@@ -153,6 +155,11 @@ def collector_settings(row: Collector) -> CollectorSettings:
         folders=tuple(line.strip() for line in row.folders.splitlines() if line.strip()),
         **{name: getattr(row, name) for name in COLLECTOR_FIELDS},
     )
+
+
+def _username(row: Sender | Collector) -> str:
+    """An OAuth2 account knows whose mailbox it is."""
+    return row.username or (row.oauth.username if row.oauth is not None else "")
 
 
 def parse_minutes(text: str) -> tuple[int, ...]:

@@ -176,7 +176,9 @@ def _memory(placed: Placed, collector: CollectorSettings) -> Collected:
     if wanted is None and placed.fetched.decision.action.deletes:
         wanted = True
     afterwards = "" if wanted is None else "delete" if wanted else "keep"
-    return Collected(collector.id, placed.fetched.key, placed.message.ref, placed.fetched.size, afterwards)
+    return Collected(
+        collector.id, placed.fetched.key, placed.message.ref, placed.fetched.size, afterwards, digest=placed.digest
+    )
 
 
 def _is_again(delivery: Delivery, digest: str, seen: Collection[tuple[UserId, str]]) -> bool:

@@ -60,6 +60,7 @@ def write_foreign(units: Sequence[Unit], now: datetime) -> None:
             ref=new.ref,
             query="asked" if new.query_token else new.afterwards,
             query_token=new.query_token,
+            digest=fit(new.digest, 64),
         )
         for unit in units
         for new in unit.collected
@@ -69,7 +70,7 @@ def write_foreign(units: Sequence[Unit], now: datetime) -> None:
             remembered,
             update_conflicts=True,
             unique_fields=["collector", "key"],
-            update_fields=["downloaded", "last_listed", "size", "ref", "query", "query_token"],
+            update_fields=["downloaded", "last_listed", "size", "ref", "query", "query_token", "digest"],
         )
     seen = {(digest.user, digest.digest) for unit in units for digest in unit.seen}
     if seen:

@@ -169,6 +169,8 @@ class Collected:
     size: int = 0
     afterwards: str = ""
     query_token: str = ""
+    digest: str = ""
+    """Of its Message-ID: by this it is known again when the provider has numbered everything anew."""
 
 
 @dataclass(frozen=True, slots=True)

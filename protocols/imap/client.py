@@ -83,6 +83,11 @@ class ImapClient:
         return self._dialogue.stream.tls
 
     @property
+    def lost(self) -> bool:
+        """There is no connection any more: whatever failed, nothing else can be tried."""
+        return self._dialogue.broken
+
+    @property
     def can_idle(self) -> bool:
         return self._dialogue.has("IDLE") or self._dialogue.has("IMAP4REV2")
 

@@ -29,7 +29,8 @@ class ImapFailure(Exception):
 
 class Dialogue:
     """One connection. `exists` is the number of messages in the selected folder, `news` whether it has grown since
-    somebody last looked, `ready` whether the server knew us without a login."""
+    somebody last looked, `ready` whether the server knew us without a login,
+    `broken` whether nothing more can be said."""
 
     def __init__(self, stream: Stream, server: RemoteServer, wire: Wire) -> None:
         self.stream = stream
@@ -38,6 +39,7 @@ class Dialogue:
         self.exists = 0
         self.news = False
         self.ready = False
+        self.broken = False
         self._wire = wire
 
     async def begin(self) -> None:
@@ -145,6 +147,7 @@ class Dialogue:
         try:
             return self.machine.next_event()
         except ProtocolViolation as violation:
+            self.broken = True
             raise ImapFailure(f"The server breaks the rules of IMAP4: {violation.note}.") from violation
 
     def _note(self, event: Event, *, farewell: bool = False) -> None:
@@ -155,6 +158,7 @@ class Dialogue:
         if isinstance(event, Expunged):
             self.exists = max(0, self.exists - 1)
         if isinstance(event, Condition) and event.status == "BYE" and not farewell:
+            self.broken = True
             raise ImapFailure(f"The server says good-bye: {event.text}" + end_sentence(event.text))
 
     def _show(self, event: Event) -> None:
@@ -163,6 +167,7 @@ class Dialogue:
             self._wire(f"S: {line[:MAX_SHOWN_LINE]}")
 
     def _lost(self, error: Exception | None) -> ImapFailure:
+        self.broken = True
         if isinstance(error, DeadlinePassed):
             return ImapFailure(f"The server has said nothing for {IDLE_SECONDS} seconds.")
         return ImapFailure("The server broke off the connection.")
