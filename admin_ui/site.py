@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from admin_ui import access, certificate, general, journeys, setup, status
+from admin_ui import access, certificate, general, journeys, oauth, setup, status
 from admin_ui.login import LoginForm
 from admin_ui.own_password import own_password_page
 from admin_ui.pages import Page, PageView
@@ -38,6 +38,11 @@ class ConsoleSite(AdminSite):
             self._page("access/", access.global_access, "global-access"),
             self._page("settings/", general.settings_page, "settings"),
             self._page("certificate/", certificate.certificate_page, "certificate"),
+            self._page("oauth/callback/", oauth.callback, "oauth-callback"),
+            self._page("oauth/<int:account>/", oauth.sign_in_page, "oauth-sign-in"),
+            self._page("oauth/<int:account>/live/", oauth.sign_in_fragment, "oauth-live"),
+            self._page("oauth/<int:account>/browser/", oauth.begin_in_browser, "oauth-browser"),
+            self._page("oauth/<int:account>/device/", oauth.begin_on_device, "oauth-device"),
         ]
 
     def index(  # type: ignore[override]

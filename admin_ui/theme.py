@@ -50,6 +50,7 @@ NAVIGATION: list[dict[str, Any]] = [
         "items": [
             _item("Mailboxes", "inbox", "store_mailbox_changelist"),
             _item("Outgoing queue", "outbox", "outqueue_queuedrecipient_changelist"),
+            _item("OAuth2 accounts", "key", "connectors_oauthaccount_changelist"),
         ],
     },
     {

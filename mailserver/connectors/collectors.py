@@ -157,14 +157,14 @@ def _link(collector: Collector, connections: Sequence[int]) -> None:
 
 
 def _check_account(account: OAuthAccount) -> Problems:
-    if account.provider != OAuthAccount.Provider.OTHER:
-        return {}
-    needed = ("authorize_url", "token_url")
-    problems = {name: ["Another provider's address is needed here."] for name in needed if not getattr(account, name)}
-    for name in needed:
+    """Secrets are posted to these addresses."""
+    problems: Problems = {}
+    for name in ("authorize_url", "token_url", "device_url"):
         text = getattr(account, name)
-        if text and not text.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        if text and not text.startswith("https://"):
             problems[name] = ["The address must begin with https://."]
+        elif not text and name != "device_url" and account.provider == OAuthAccount.Provider.OTHER:
+            problems[name] = ["Another provider's address is needed here."]
     return problems
 
 

@@ -145,6 +145,11 @@ def begin_on_device(account_id: int) -> int:
     return row.pk
 
 
+def can_use_device(account_id: int) -> bool:
+    """Whether the provider has a sign-in by code."""
+    return bool(_endpoints(_get_account(account_id)).device)
+
+
 def find_sign_in(account_id: int) -> SignIn | None:
     """The latest of this account, for the page that shows how it goes on."""
     row = OAuthSignIn.objects.filter(account_id=account_id).first()

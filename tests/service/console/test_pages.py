@@ -35,6 +35,8 @@ PAGES = (
     "/admin/store/mailbox/",
     "/admin/store/mailbox/add/",
     "/admin/outqueue/queuedrecipient/",
+    "/admin/connectors/oauthaccount/",
+    "/admin/connectors/oauthaccount/add/",
 )
 
 
