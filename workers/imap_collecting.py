@@ -8,6 +8,7 @@ spool and filed while the next ones come in; at last, what was committed is dele
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -38,6 +39,8 @@ from workers.tools import WorkerTools
 WINDOW = 100
 """Messages in one FETCH: enough that the way to the provider and back costs little."""
 WINDOW_BYTES = 16 * 1024 * 1024
+MAX_SESSIONS = 4
+"""Of one run: after so many broken ones the rest waits for the next run."""
 REMOVED_AT_ONCE = 500
 """UIDs in one command; a line of them stays below 8,000 bytes, which every server takes."""
 FOR_EVER_DAYS = 1_000_000
@@ -45,19 +48,50 @@ FOR_EVER_DAYS = 1_000_000
 FAILURES = (ImapFailure, CannotConnect, NoToken)
 
 
+@dataclass(slots=True)
+class _Story:
+    """What the sessions of one run come to."""
+
+    fetched: int = 0
+    folders: set[str] = field(default_factory=set)
+    """Those that were looked at to their end."""
+    problems: list[str] = field(default_factory=list)
+    skip: set[str] = field(default_factory=set)
+    """Messages in which a session broke."""
+
+    def result(self) -> TaskResult:
+        if not self.problems:
+            return TaskResult(Outcome.OK)
+        outcome = Outcome.PARTLY if self.fetched or self.folders else Outcome.FAILED
+        return TaskResult(outcome, " ".join(self.problems[:5]))
+
+
 async def collect_imap(collector: CollectorSettings, owner: str, log: TaskLog, tools: WorkerTools) -> TaskResult:
     """Everything that is there."""
+    story = _Story()
     event = CollectStarted(collector.id, collector.name)
     await tools.hooks.on_collect_started(event)
     try:
+        for _ in range(MAX_SESSIONS):
+            if not await _collect_once(collector, log, tools, story):
+                break
+    finally:
+        await tools.hooks.on_collect_ended(event)
+    return story.result()
+
+
+async def _collect_once(collector: CollectorSettings, log: TaskLog, tools: WorkerTools, story: _Story) -> bool:
+    """One session; whether it is worth while to begin another one at once."""
+    try:
         client = await open_mailbox(collector, log, tools)
     except FAILURES as error:
-        return TaskResult(Outcome.FAILED, str(error))
+        log.note(str(error))
+        story.problems.append(str(error))
+        return False
     try:
-        return await _Session(collector, client, log, tools).run()
+        return await _Session(collector, client, log, tools, story).run()
     finally:
         client.close()
-        await tools.hooks.on_collect_ended(event)
 
 
 async def check_imap(collector: CollectorSettings, owner: str, log: TaskLog, tools: WorkerTools) -> TaskResult:
@@ -120,21 +154,28 @@ class _Folder:
 
 
 class _Session:
-    def __init__(self, collector: CollectorSettings, client: ImapClient, log: TaskLog, tools: WorkerTools) -> None:
+    """One connection to the server."""
+
+    def __init__(
+        self, collector: CollectorSettings, client: ImapClient, log: TaskLog, tools: WorkerTools, story: _Story
+    ) -> None:
         self._collector = collector
         if collector.after == "keep":
             self._collector = replace(collector, leave_on_server_days=FOR_EVER_DAYS)
         self._client = client
         self._log = log
         self._tools = tools
+        self._story = story
         address, port = client.peer
         provider = Provider(Protocol.IMAP4, collector.server.host, address, port, client.tls)
         self._filer = CollectedFiler(self._collector, provider, log, tools)
         self._screening: Screening
-        self._problems: list[str] = []
-        self._complete = 0
+        self._broke_in = ""
+        """The message that was coming in when the session broke."""
+        self._started = clock.now()
 
-    async def run(self) -> TaskResult:
+    async def run(self) -> bool:
+        """Whether another session may get further: this one broke in a message, which is passed over then."""
         try:
             self._screening = await Screening.open(self._collector, self._log, self._tools)
             async with self._filer:
@@ -142,49 +183,59 @@ class _Session:
                     for folder in self._collector.folders:
                         await self._collect(folder)
                 finally:
-                    await self._filer.settle()
+                    await asyncio.shield(self._filer.settle())
+                    self._take_results()
             await self._client.logout()
             await self._forget()
         except ImapFailure as error:
-            self._problems.append(str(error))
-            return self._result(ended=False)
+            return self._broken(error)
         except MailError as error:
-            self._problems.append(f"Nothing more can be filed at the moment: {error.note or error.kind.value}.")
-            return self._result(ended=False)
-        return self._result(ended=True)
+            self._problem(f"This server could not go on, and nothing is deleted at the provider: {error}.")
+        return False
 
-    def _result(self, *, ended: bool) -> TaskResult:
-        for problem in self._problems:
-            self._log.note(problem)
-        if self._filer.failed:
-            self._problems.append(f"{self._filer.failed} messages could not be filed and are still at the provider.")
-        if not self._problems:
-            return TaskResult(Outcome.OK)
-        outcome = Outcome.PARTLY if ended and self._complete else Outcome.FAILED
-        return TaskResult(outcome, self._problems[-1] if not ended else " ".join(self._problems))
+    def _take_results(self) -> None:
+        results = self._filer.results.values()
+        self._story.fetched += sum(result.error is None for result in results)
+        failed = [result.error for result in results if result.error is not None]
+        if failed:
+            self._problem(f"{len(failed)} messages could not be stored and stay at the provider: {failed[0]}.")
+
+    def _broken(self, error: ImapFailure) -> bool:
+        if not self._broke_in:
+            self._problem(str(error))
+            return False
+        self._story.skip.add(self._broke_in)
+        self._problem(f"{str(error).removesuffix('.')} (in a message, which stays at the provider).")
+        return True
+
+    def _problem(self, text: str) -> None:
+        self._log.note(text)
+        self._story.problems.append(text)
 
     async def _collect(self, name: str) -> None:
-        """One folder. One that cannot be opened does not keep the others from being collected."""
+        """One folder. What is wrong with it does not keep the others from being collected."""
         try:
-            folder = _Folder(name, await self._client.select(name))
+            await self._collect_folder(_Folder(name, await self._client.select(name)))
         except ImapFailure as error:
             if self._client.lost:
                 raise
-            self._problems.append(str(error))
-            return
+            self._problem(str(error))
+        else:
+            self._story.folders.add(name)
+
+    async def _collect_folder(self, folder: _Folder) -> None:
         messages = await self._client.list_messages()
         folder.listed = {folder.key(message.uid): message for message in messages}
         await self._know_again(folder)
         listed = [Listed(key, message.size) for key, message in folder.listed.items()]
-        steps = await self._tools.offload(plan, self._collector, listed, clock.now())
+        steps = await self._tools.offload(plan, self._collector, listed, self._started)
         folder.done = [key for key, step in steps.items() if step is Step.DELETE]
         await self._fetch_all(folder, steps)
         await self._filer.settle()
         self._sort_results(folder)
-        await self._take_away(folder)
         if self._filer.failure is not None:
             raise self._filer.failure
-        self._complete += 1
+        await self._take_away(folder)
 
     async def _know_again(self, folder: _Folder) -> None:
         """After a change of UIDVALIDITY: what is known by its Message-ID is not fetched a second time."""
@@ -212,7 +263,9 @@ class _Session:
         wanted = [
             message
             for key, message in folder.listed.items()
-            if steps[key] in (Step.FETCH, Step.FETCH_WANTED) and self._may_be_fetched(message)
+            if steps[key] in (Step.FETCH, Step.FETCH_WANTED)
+            and key not in self._story.skip
+            and self._may_be_fetched(message)
         ]
         self._log.expect(len(wanted), sum(message.size for message in wanted))
         for window in split_windows(wanted, WINDOW, WINDOW_BYTES):
@@ -222,7 +275,7 @@ class _Session:
 
     def _may_be_fetched(self, message: ListedUid) -> bool:
         if message.size > MAX_MESSAGE_BYTES:
-            self._problems.append(f"A message of {format_size(message.size)} is larger than any that can be fetched.")
+            self._problem(f"A message of {format_size(message.size)} is larger than any that can be fetched.")
             return False
         return "\\Deleted" not in message.flags  # Somebody else has done with it.
 
@@ -265,7 +318,8 @@ class _Session:
                     complete, incoming = incoming, None
                     await self._put(folder, complete, event.uid, wanted)
         finally:
-            if incoming is not None:
+            if incoming is not None:  # Servers give them in the order of their UIDs, though they need not.
+                self._broke_in = folder.key(min(wanted)) if wanted else ""
                 incoming.discard()
 
     async def _put(self, folder: _Folder, incoming: Incoming, uid: int | None, wanted: dict[int, Decision]) -> None:
@@ -297,7 +351,7 @@ class _Session:
         if not (folder.done or folder.gone):
             return
         if not folder.selected.writable:
-            self._problems.append(f"The folder {folder.name} may only be read: what was collected stays in it.")
+            self._problem(f"The folder {folder.name} may only be read: what was collected stays in it.")
             return
         moves = self._collector.after == "move" and self._collector.move_to
         await self._remove(folder, [*folder.gone, *([] if moves else folder.done)])
@@ -307,7 +361,7 @@ class _Session:
     async def _remove(self, folder: _Folder, keys: Sequence[str]) -> None:
         for chunk in _chunks(keys):
             if not await self._client.remove([folder.listed[key].uid for key in chunk]):
-                self._problems.append(
+                self._problem(
                     f"Somebody else has marked messages in {folder.name} as deleted, and the server can only remove"
                     " all of them together: what was collected is marked, too, and goes with them."
                 )
@@ -320,9 +374,9 @@ class _Session:
 
     async def _forget(self) -> None:
         """Only after all folders were looked at: what was not listed is gone then."""
-        if self._complete == len(self._collector.folders):
+        if self._story.folders >= set(self._collector.folders):
             days = self._tools.snapshot().get(HOLD_UIDL_DAYS)
-            await self._tools.offload(forget_obsolete, self._collector.id, days, clock.now())
+            await self._tools.offload(forget_obsolete, self._collector.id, days, self._started)
 
 
 def _chunks(keys: Sequence[str]) -> list[Sequence[str]]:

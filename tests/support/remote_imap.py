@@ -78,6 +78,7 @@ class RemoteImap:
     """Sent before each tagged answer."""
     refuses: dict[bytes, bytes] = field(default_factory=dict)
     """Commands, and the NO or BAD that they get."""
+    read_only: bool = False
     port: int = 0
     told: list[bytes] = field(default_factory=list)
     """Commands, without their tags."""
@@ -240,7 +241,7 @@ class _Session:
             return
         self._folder = folder
         await self.write(b"* %d EXISTS\r\n* OK [UIDVALIDITY %d] ok\r\n" % (len(folder.messages), folder.uid_validity))
-        await self._end(b"OK [READ-WRITE] selected")
+        await self._end(b"OK [READ-ONLY] selected" if self.remote.read_only else b"OK [READ-WRITE] selected")
 
     async def do_uid_fetch(self, arguments: bytes) -> None:
         uids, items = arguments.split(b" ", 1)
