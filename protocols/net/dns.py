@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Questions to the DNS: mail servers of a domain, addresses of a host; with a cache that is bounded and forgets.
 
-RFC 5321 §5.1 (aliases are followed); what is not there is remembered too, as long as
-the answers say. Which servers are asked is said by the settings (spec senders 9) or by a Sender's own list (section 4). A
-failure that may pass is `LookupFailed`; a name that does not exist is `NoSuchName`.
+RFC 5321 §5.1 (aliases are followed). What is not there is remembered too, as long as the answers say. Which servers
+are asked is said by the settings (spec senders 9) or by a Sender's own list (section 4). A failure that may pass is
+`LookupFailed`; a name that does not exist is `NoSuchName`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ TRY_SECONDS = 3.0
 LOOKUP_SECONDS = 12.0
 """For one question, all servers and repetitions together."""
 DEFAULT_CACHE_SIZE = 1000
+MAX_KEPT = 20
+"""Resolvers of settings that are long gone are not kept for ever."""
 
 
 class LookupFailed(Exception):
@@ -131,8 +133,14 @@ class Resolvers:
             servers = parse_dns_servers(snapshot.get(DNS_SERVERS))
         key = (servers, cache_size)
         if key not in self._kept:
+            if len(self._kept) >= MAX_KEPT:
+                self._kept.clear()
             self._kept[key] = Resolver(servers, cache_size)
         return self._kept[key]
+
+    def forget(self) -> None:
+        """Everything that was looked up."""
+        self._kept.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,8 +215,8 @@ class SmtpClient:
         """One transaction. Raises nothing: what goes wrong is in the verdicts."""
         if not self.usable or self._wire.answered:
             self._wire.close()
-            text = self._closing.text if self._closing else "The server ended the session."
-            return self._all(message, Verdict(Outcome.DEFERRED, f"421 {text}"), stale=True)
+            text = self._closing.text if self._closing else "421 4.4.2 The server ended the session."
+            return self._all(message, Verdict(Outcome.DEFERRED, text, remote=self._closing is not None), stale=True)
         impossible = self._find_obstacle(message)
         if impossible is not None:
             return self._all(message, impossible)
@@ -226,22 +226,21 @@ class SmtpClient:
         except WireLost as error:
             self._wire.abort()
             transaction.lose(str(error), self._closing)
-        delivered = transaction.outcome()
-        stale = transaction.unheard and self.sent > 0 and not self.usable
+        stale = transaction.unheard and not self.usable
         self.sent += transaction.accepted
-        return Delivery(delivered, stale, dsn="DSN" in self.extensions)
+        return Delivery(transaction.outcome(), stale, transaction.broken, "DSN" in self.extensions)
 
     def _find_obstacle(self, message: OutgoingMessage) -> Verdict | None:
         """What is known before anything is sent."""
         limit = self.extensions.max_size
         if limit and message.size > limit:
             text = f"552 5.3.4 The message has {message.size} bytes; the server takes at most {limit}"
-            return Verdict(Outcome.REFUSED, text, "5.3.4")
+            return Verdict(Outcome.REFUSED, text, "5.3.4", remote=False)
         if message.smtputf8 and "SMTPUTF8" not in self.extensions:
             addresses = [message.reverse_path, *(recipient.address for recipient in message.recipients)]
             if needs_smtputf8(addresses, message.header):
                 text = "553 5.6.7 The server cannot take addresses or header fields with letters beyond ASCII"
-                return Verdict(Outcome.REFUSED, text, "5.6.7")
+                return Verdict(Outcome.REFUSED, text, "5.6.7", remote=False)
         return None
 
     async def _run(self, transaction: Transaction) -> None:

@@ -29,17 +29,22 @@ class Verdict:
     outcome: Outcome
     text: str
     enhanced: str = ""
+    remote: bool = True
+    """The text is the server's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """On all recipients, in their order. `stale`: the session had ended before; a new one may be tried at once.
+    """On all recipients, in their order.
 
-    `dsn`: the server took over reporting as RFC 3461 asks.
+    `stale`: the session ended before the server took so much as the sender's address. `broken`: the connection was
+    lost before any of the text was sent. In both cases the whole message may be tried at once elsewhere. `dsn`: the
+    server took over reporting as RFC 3461 asks.
     """
 
     verdicts: tuple[Verdict, ...]
     stale: bool = False
+    broken: bool = False
     dsn: bool = False
 
 
@@ -76,6 +81,11 @@ class Transaction:
         return self._mail is None or self._mail.code == 421
 
     @property
+    def broken(self) -> bool:
+        """The connection was lost, and none of the text had been sent."""
+        return self._lost is not None and not self.data_begun
+
+    @property
     def mail_refused(self) -> bool:
         return self._mail is not None and not self._mail.positive
 
@@ -101,7 +111,8 @@ class Transaction:
         """Nothing more will come. What was heard before that counts."""
         doubt = " It may have taken the message all the same." if self.data_begun else ""
         text = closing.text if closing is not None else f"{problem}{doubt}"
-        self._lost = Verdict(Outcome.DEFERRED, text if closing is not None else f"451 4.4.2 {text}", "4.4.2")
+        remote = closing is not None
+        self._lost = Verdict(Outcome.DEFERRED, text if remote else f"451 4.4.2 {text}", "4.4.2", remote)
 
     def outcome(self) -> tuple[Verdict, ...]:
         return tuple(self._verdict(number) for number in range(len(self.message.recipients)))
@@ -114,7 +125,7 @@ class Transaction:
             return _judge(reply)
         if self._final is not None:
             return _judge(self._final)
-        return self._lost or Verdict(Outcome.DEFERRED, "451 4.4.2 The server did not answer.", "4.4.2")
+        return self._lost or Verdict(Outcome.DEFERRED, "451 4.4.2 The server did not answer.", "4.4.2", False)
 
 
 def _judge(reply: Reply) -> Verdict:

@@ -74,7 +74,7 @@ class RemoteSmtp:
         self._open = 0
         self._tls, self._tls_from_start = tls, tls_from_start
         self._passwords = passwords or {}
-        self._on_taken = on_taken
+        self.on_taken = on_taken
         self._times: dict[str, int] = {}
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -137,8 +137,8 @@ class RemoteSmtp:
         return None
 
     def take(self, taken: Taken) -> None:
-        if self._on_taken is not None:
-            self._on_taken(taken)
+        if self.on_taken is not None:
+            self.on_taken(taken)
         self.messages.append(taken)
 
     def knows(self, user: str, password: str) -> bool:

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Recording what became of messages, many sessions' at a time: while one transaction runs, the next one fills.
+
+A session waits for its own before it begins another message, so that a worker that is killed can only repeat what was
+on the wire at that moment. The database being away for a while is waited for: what was sent must be known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from mailserver.errors import Kind, MailError
+from mailserver.outqueue.values import Attempt
+from protocols.net.offload import Offload
+
+log = logging.getLogger("pillarbox.sending")
+
+PAUSES_SECONDS = (0.1, 0.3, 1.0, 3.0, 5.0, 10.0, 10.0, 10.0, 20.0)
+"""Between tries to write, while the database is out of reach."""
+
+Write = Callable[[Sequence[Attempt]], None]
+
+
+class Recorder:
+    """One run's. `write` is a service; it is called in a thread."""
+
+    def __init__(self, offload: Offload, write: Write) -> None:
+        self._offload = offload
+        self._write = write
+        self._waiting: list[tuple[Sequence[Attempt], asyncio.Future[None]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def record(self, attempts: Sequence[Attempt]) -> None:
+        """Returns when these are committed. Being cancelled does not stop the writing."""
+        if not attempts:
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((attempts, done))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush())
+        await asyncio.shield(done)
+
+    async def close(self) -> None:
+        """Write what waits."""
+        if self._flushing is not None:
+            await asyncio.shield(self._flushing)
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            failure: MailError | None = None
+            try:
+                await self._commit([attempt for attempts, _ in batch for attempt in attempts])
+            except MailError as error:
+                failure = error
+            for _, done in batch:
+                if done.cancelled():
+                    continue
+                if failure is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(failure)
+                    done.exception()  # A session that was cancelled does not ask for it.
+
+    async def _commit(self, attempts: Sequence[Attempt]) -> None:
+        for pause in PAUSES_SECONDS:
+            try:
+                await self._offload(self._write, attempts)
+                return
+            except MailError as error:
+                if error.kind not in (Kind.UNAVAILABLE, Kind.STORAGE_FULL):
+                    raise
+                log.warning("what was sent cannot be recorded, trying again: %s", error)
+            await asyncio.sleep(pause)
+        await self._offload(self._write, attempts)
