@@ -3,7 +3,7 @@
 
 RFC 5321 §5. Servers are tried in their order until one takes the message: a server that cannot be reached, does not
 greet, or breaks off before it has the text is followed by the next one; what it said about sender and recipients
-counts. Encryption is used where it is offered, and gone without where it fails (RFC 7435). A session is kept for the
+counts. Encryption is used where it is offered, and gone without where it fails. A session is kept for the
 next message to the same domain. Trouble of a domain is normal here: it is told on the run, never to the administrator.
 """
 
