@@ -22,6 +22,7 @@ GROUPS: dict[str, str] = {
     "mail": "Mail",
     "users": "Users",
     "security": "Security",
+    "queue": "Sending",
     "journey": "Where is my mail?",
     "log": "Log files",
     "console": "This console",

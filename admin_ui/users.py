@@ -128,6 +128,7 @@ class UserAdmin(ServiceAdmin[User]):
                 "Permissions",
                 {"fields": ("allowed_protocols", "may_send_out", "max_outgoing_bytes", "keep_recoverable")},
             ),
+            ("Sent mail", {"fields": ("send_priority", "hold_sent_seconds")}),
             ("Quota", {"fields": ("quota_megabytes",)}),
         )
 

@@ -9,12 +9,14 @@ belong to one Service row and exist by protocol. Defaults and meanings: spec ser
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from zoneinfo import available_timezones
 
 from mailserver.connectors.dns_servers import BadDnsServer, parse_dns_servers
 from mailserver.errors import InvalidInput
+from mailserver.outqueue.urgent import check_rules
 
 T = TypeVar("T", bool, int, str)
 
@@ -42,6 +44,8 @@ class Setting(Generic[T]):
     minimum: int | None = None
     maximum: int | None = None
     choices: tuple[tuple[str, str], ...] = ()
+    check: Callable[[str], str] | None = None
+    """Says what is wrong with a text, or nothing."""
 
     def parse(self, value: object) -> T:
         """The value as this setting's type, from a form, a file or the command line; raises InvalidInput."""
@@ -82,6 +86,9 @@ class Setting(Generic[T]):
             raise self._refuse(f"must be one of {', '.join(key for key, _ in self.choices)}, not {text!r}")
         if self.maximum is not None and len(text) > self.maximum:
             raise self._refuse(f"must be at most {self.maximum} characters long")
+        problem = self.check(text) if self.check is not None else ""
+        if problem:
+            raise self._refuse(problem)
         if self is TIME_ZONE and text not in available_timezones():
             raise self._refuse(f"there is no time zone {text!r}; write one like Europe/London")
         if self is DNS_SERVERS:
@@ -213,6 +220,29 @@ DNS_SERVERS: Setting[str] = Setting(
     "Addresses, separated by commas. Used when automatic detection is off. A Sender's own list comes before it.",
     maximum=300,
 )
+URGENT_CONNECT: Setting[bool] = Setting(
+    "queue.connect_for_urgent",
+    True,
+    "Connect immediately for priority messages",
+    "A message that its sender marked as urgent has the default connections run at once. They send whatever waits.",
+)
+URGENT_HEADERS: Setting[str] = Setting(
+    "queue.urgent_headers",
+    "X-Priority: 1\nX-MSMail-Priority: High\nImportance: High\nImportance: high\nPriority: urgent",
+    "Priority headers",
+    "One a line, as Header: text. A message with one of these fields is urgent if the field has the text somewhere in"
+    " it. Upper and lower case count, and 1 is also found in 10.",
+    maximum=5000,
+    check=check_rules,
+)
+QUEUE_KEEP_DAYS: Setting[int] = Setting(
+    "queue.keep_days",
+    7,
+    "Keep sent messages in the queue's list for (days)",
+    "What was sent or failed can be looked up there for so long, with the other server's exact words.",
+    minimum=1,
+    maximum=365,
+)
 WELCOME_TEXT: Setting[str] = Setting(
     "users.welcome_text",
     "Welcome, {full_name}!\n\nYour address is {address}. Mail programs log in with this address and your password.\n",
@@ -238,6 +268,9 @@ GENERAL: tuple[Setting[Any], ...] = (
     HOLD_UIDL_DAYS,
     MIN_PASSWORD_LENGTH,
     WELCOME_TEXT,
+    URGENT_CONNECT,
+    URGENT_HEADERS,
+    QUEUE_KEEP_DAYS,
     PREPARE_SEARCH,
     JOURNEY_KEEP_DAYS,
     LOG_MAX_KILOBYTES,

@@ -80,6 +80,8 @@ class User:
     may_send_out: bool = True
     quota_bytes: int = 0
     full_name: str = ""
+    send_priority: int = 50
+    hold_sent_seconds: int = 0
 
 
 class Directory:

@@ -16,11 +16,14 @@ from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRe
 from mailserver.mime.dates import format_date
 from mailserver.mime.headers import HeaderSummary
 from mailserver.mime.received import Hop, format_received, format_return_path, transmission_keyword
-from mailserver.pipeline.message import Delivery, IncomingMessage, Origin, Refusal, sender_text
-from mailserver.store.interface import Filing, NewContent, NewEntry, NewQueued, Unit
+from mailserver.pipeline.message import Delivery, IncomingMessage, Origin, Queueing, Refusal, sender_text
+from mailserver.spans import format_span
+from mailserver.store.interface import Filing, NewContent, NewEntry, NewQueued, NewWork, Unit
 from mailserver.values import Address, Envelope, MailboxId, Recipient
 
 PRODUCT = "Pillarbox"
+URGENT_CONNECT_WORK = "urgent-connect"
+"""The kind of work that has the default Connections run at once (spec connectors 3.6)."""
 
 
 def build_unit(message: IncomingMessage, hostname: str) -> Unit:
@@ -43,13 +46,25 @@ def build_unit(message: IncomingMessage, hostname: str) -> Unit:
     filing = Filing(
         _build_content(message, hostname),
         tuple(entries.values()),
-        (_build_queued(envelope, message.origin),) if queued else (),
+        (_build_queued(envelope, message),) if queued else (),
     )
-    return Unit(filings=(filing,), journeys=(journey,), steps=tuple(_build_steps(message)))
+    work = (NewWork(URGENT_CONNECT_WORK),) if queued and message.queueing.connect else ()
+    return Unit(filings=(filing,), journeys=(journey,), steps=tuple(_build_steps(message)), work=work)
 
 
-def _build_queued(envelope: Envelope, origin: Origin) -> NewQueued:
-    return NewQueued(envelope, origin.user, login=origin.login, client=origin.client.address)
+def _build_queued(envelope: Envelope, message: IncomingMessage) -> NewQueued:
+    origin, queueing = message.origin, message.queueing
+    return NewQueued(
+        envelope,
+        origin.user,
+        login=origin.login,
+        client=origin.client.address,
+        priority=queueing.priority,
+        urgent=queueing.urgent,
+        hold=queueing.hold,
+        hold_seconds=queueing.hold_seconds,
+        delete_after_seconds=queueing.delete_after_seconds,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +180,16 @@ def _build_steps(message: IncomingMessage) -> list[JourneyStepRecord]:
             detail = f"Inbox of {delivery.target.user.address}"
             steps.append(JourneyStepRecord(ref, at, JourneyStep.FILED, recipient, detail))
         else:
-            steps.append(JourneyStepRecord(ref, at, JourneyStep.QUEUED, recipient))
+            steps.append(JourneyStepRecord(ref, at, JourneyStep.QUEUED, recipient, _held(message.queueing)))
     steps.extend(_refused_steps(ref, message.refusals))
     return steps
+
+
+def _held(queueing: Queueing) -> str:
+    """Why a message that was queued does not leave at once."""
+    if queueing.hold:
+        return "Held until it is released"
+    return f"Held for {format_span(queueing.hold_seconds)}" if queueing.hold_seconds else ""
 
 
 def _refused_steps(ref: str, refusals: Iterable[Refusal]) -> tuple[JourneyStepRecord, ...]:

@@ -40,6 +40,21 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Queueing:
+    """How a message joins the outgoing queue. The smaller priority goes first; `connect` asks for a connection at once.
+
+    `hold` is until somebody releases it; seconds of 0 mean not at all.
+    """
+
+    priority: int = 50
+    urgent: bool = False
+    connect: bool = False
+    hold: bool = False
+    hold_seconds: int = 0
+    delete_after_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A recipient, or the whole message (`recipient` empty), that was refused, and the words that were said."""
 
@@ -62,6 +77,8 @@ class IncomingMessage:
     summary: HeaderSummary
     refusals: tuple[Refusal, ...] = ()
     """Recipients of the same transaction that were refused: they belong to the same journey."""
+    queueing: Queueing = Queueing()
+    """For the recipients that are elsewhere."""
 
 
 def sender_text(reverse_path: Address | None) -> str:

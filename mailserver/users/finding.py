@@ -65,10 +65,9 @@ def directory_users() -> list[snapshot.User]:
     inbox = FilteredRelation("mailboxes", condition=Q(mailboxes__special_use=SpecialUse.INBOX.value))
     rows = User.objects.annotate(inbox=inbox).order_by("pk")
     columns = ("id", "name", "domain__name", "inbox__id", "is_active", "is_admin", "allowed_protocols")
-    return [
-        _directory_user(*row)
-        for row in rows.values_list(*columns, "max_outgoing_bytes", "may_send_out", "quota_megabytes", "full_name")
-    ]
+    sending = ("max_outgoing_bytes", "may_send_out", "quota_megabytes", "full_name")
+    queueing = ("send_priority", "hold_sent_seconds")
+    return [_directory_user(*row) for row in rows.values_list(*columns, *sending, *queueing)]
 
 
 def _directory_user(
@@ -83,6 +82,8 @@ def _directory_user(
     may_send_out: bool,
     quota_megabytes: int,
     full_name: str,
+    send_priority: int,
+    hold_sent_seconds: int,
 ) -> snapshot.User:
     if inbox is None:
         raise MailError(Kind.INTERNAL, f"the user {name}@{domain} has no Inbox")
@@ -98,4 +99,6 @@ def _directory_user(
         may_send_out=may_send_out,
         quota_bytes=quota_megabytes * QUOTA_MEGABYTE,
         full_name=full_name,
+        send_priority=send_priority,
+        hold_sent_seconds=hold_sent_seconds,
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
 from mailserver.values import Protocol
@@ -53,6 +53,18 @@ class User(AbstractBaseUser):
         "mailbox quota (MB)",
         default=0,
         help_text="Mail programs show how much of it is used. Mail is never refused for it. 0: none.",
+    )
+    send_priority = models.PositiveSmallIntegerField(
+        "priority in the outgoing queue",
+        default=50,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="1 to 100; messages with a smaller number are sent first.",
+    )
+    hold_sent_seconds = models.PositiveIntegerField(
+        "hold sent messages for (seconds)",
+        default=0,
+        validators=[MaxValueValidator(7 * 86400)],
+        help_text="Internet mail waits so long in the outgoing queue, where an administrator can stop it. 0: not at all.",
     )
     scram_verifier = models.CharField(max_length=300, blank=True, editable=False)
     recoverable_secret = models.BinaryField(null=True, blank=True, editable=False)

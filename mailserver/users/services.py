@@ -75,6 +75,8 @@ CHANGEABLE = frozenset(
         "may_send_out",
         "quota_megabytes",
         "keep_recoverable",
+        "send_priority",
+        "hold_sent_seconds",
     }
 )
 """A name is not among them: it is in every correspondent's address book (spec users 1.1, item 4)."""

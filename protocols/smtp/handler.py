@@ -27,6 +27,7 @@ from mailserver.hooks.events import MailFromGiven, RecipientGiven
 from mailserver.mime.headers import header_section, summarise
 from mailserver.pipeline.filing import RefusedMessage, build_refusal, build_unit
 from mailserver.pipeline.message import IncomingMessage, Origin
+from mailserver.pipeline.queueing import plan_queueing
 from mailserver.pipeline.stages import run_pipeline
 from mailserver.pipeline.verdict import Refuse
 from mailserver.store.interface import Unit, UnitResult
@@ -220,6 +221,7 @@ class SmtpHandler:
             transaction.refuse("", _words(refusal))
             return refusal
         try:
+            message = await plan_queueing(message, snapshot, self._connection.hooks)
             await self._commit(build_unit(message, self._hostname))
         except MailError as error:
             return self._not_filed(transaction, error)

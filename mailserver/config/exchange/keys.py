@@ -36,6 +36,8 @@ USER_KEYS: dict[str, str] = {
     "max_outgoing_bytes": "The largest message this user may send, in bytes. 0: no limit of the user's own.",
     "may_send_out": "no: internal mail only.",
     "quota_megabytes": "How much mail the user's programs are told there is room for; never refused. 0: none.",
+    "send_priority": "Of sent messages in the outgoing queue, 1 to 100; the smaller number goes first. Usually 50.",
+    "hold_sent_seconds": "So long Internet mail waits in the outgoing queue, where an administrator can stop it. Usually 0.",
     "keep_recoverable": "Keep the password so that APOP and CRAM-MD5 work.",
     "password_hash": "With `--secrets`: the stored Argon2 hash, instead of `password`.",
     "scram_verifier": "With `--secrets`: the stored SCRAM-SHA-256 verifier, beside `password_hash`.",
@@ -117,11 +119,13 @@ USER_FIELDS = {
     "max_outgoing_bytes": "max_outgoing_bytes",
     "may_send_out": "may_send_out",
     "quota_megabytes": "quota_megabytes",
+    "send_priority": "send_priority",
+    "hold_sent_seconds": "hold_sent_seconds",
     "keep_recoverable": "keep_recoverable",
 }
 """Keys of a user, and what the services call them."""
 
-USER_NUMBERS = frozenset({"max_outgoing_bytes", "quota_megabytes"})
+USER_NUMBERS = frozenset({"max_outgoing_bytes", "quota_megabytes", "send_priority", "hold_sent_seconds"})
 USER_FLAGS = frozenset({"enabled", "administrator", "may_send_out", "keep_recoverable"})
 
 SERVICE_FLAGS = frozenset({"enabled", "require_encrypted_login", "use_global_access", "log_sessions"})
