@@ -64,7 +64,7 @@ class User(AbstractBaseUser):
         "hold sent messages for (seconds)",
         default=0,
         validators=[MaxValueValidator(7 * 86400)],
-        help_text="Internet mail waits so long in the outgoing queue, where an administrator can stop it. 0: not at all.",
+        help_text="Internet mail waits so long in the outgoing queue, where it can be stopped. 0: not at all.",
     )
     scram_verifier = models.CharField(max_length=300, blank=True, editable=False)
     recoverable_secret = models.BinaryField(null=True, blank=True, editable=False)

@@ -37,7 +37,7 @@ USER_KEYS: dict[str, str] = {
     "may_send_out": "no: internal mail only.",
     "quota_megabytes": "How much mail the user's programs are told there is room for; never refused. 0: none.",
     "send_priority": "Of sent messages in the outgoing queue, 1 to 100; the smaller number goes first. Usually 50.",
-    "hold_sent_seconds": "So long Internet mail waits in the outgoing queue, where an administrator can stop it. Usually 0.",
+    "hold_sent_seconds": "So long Internet mail waits in the outgoing queue, where it can be stopped. Usually 0.",
     "keep_recoverable": "Keep the password so that APOP and CRAM-MD5 work.",
     "password_hash": "With `--secrets`: the stored Argon2 hash, instead of `password`.",
     "scram_verifier": "With `--secrets`: the stored SCRAM-SHA-256 verifier, beside `password_hash`.",

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='user',
             name='hold_sent_seconds',
-            field=models.PositiveIntegerField(default=0, help_text='Internet mail waits so long in the outgoing queue, where an administrator can stop it. 0: not at all.', validators=[django.core.validators.MaxValueValidator(604800)], verbose_name='hold sent messages for (seconds)'),
+            field=models.PositiveIntegerField(default=0, help_text='Internet mail waits so long in the outgoing queue, where it can be stopped. 0: not at all.', validators=[django.core.validators.MaxValueValidator(604800)], verbose_name='hold sent messages for (seconds)'),
         ),
         migrations.AddField(
             model_name='user',
