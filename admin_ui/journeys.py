@@ -34,6 +34,7 @@ STEP_WORDS: dict[JourneyStep, tuple[str, str]] = {
     JourneyStep.DEFERRED: ("wait", "Could not be sent yet"),
     JourneyStep.BOUNCED: ("bad", "Could not be sent"),
     JourneyStep.HELD: ("off", "Held back by an administrator"),
+    JourneyStep.REPORTED: ("note", "The sender was told"),
     JourneyStep.RELEASED: ("wait", "Released"),
     JourneyStep.FILED: ("ok", "Put into a mailbox"),
     JourneyStep.FETCHED: ("done", "Collected by a mail program"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from celery import shared_task
 
 from mailserver.connectors.oauth import SIGN_IN
+from mailserver.outqueue.recording import REPORT
 from mailserver.project.celery import TICK
 from mailserver.users.services import send_welcome
 from mailserver.users.welcome import KIND as WELCOME
@@ -21,6 +22,7 @@ from workers.beat import ensure_recurring
 from workers.housekeeping import clean_records, clean_store
 from workers.indexing import index_texts
 from workers.oauth import advance_sign_in
+from workers.reports import send_report
 
 log = logging.getLogger("pillarbox.work")
 
@@ -36,6 +38,7 @@ class WorkKind:
 KINDS: dict[str, WorkKind] = {
     WELCOME: WorkKind(send_welcome),
     SIGN_IN: WorkKind(advance_sign_in),
+    REPORT: WorkKind(send_report),
     "index-texts": WorkKind(index_texts),
     "clean-store": WorkKind(clean_store, lease_seconds=3600),
     "clean-records": WorkKind(clean_records, lease_seconds=3600),

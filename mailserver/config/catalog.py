@@ -243,6 +243,14 @@ QUEUE_KEEP_DAYS: Setting[int] = Setting(
     minimum=1,
     maximum=365,
 )
+RETURN_KILOBYTES: Setting[int] = Setting(
+    "queue.return_kilobytes",
+    50,
+    "Return messages with failure reports up to (kB)",
+    "A larger message comes back with its header only, unless its sender asked for all of it. 0: header only.",
+    minimum=0,
+    maximum=1_048_576,
+)
 WELCOME_TEXT: Setting[str] = Setting(
     "users.welcome_text",
     "Welcome, {full_name}!\n\nYour address is {address}. Mail programs log in with this address and your password.\n",
@@ -271,6 +279,7 @@ GENERAL: tuple[Setting[Any], ...] = (
     URGENT_CONNECT,
     URGENT_HEADERS,
     QUEUE_KEEP_DAYS,
+    RETURN_KILOBYTES,
     PREPARE_SEARCH,
     JOURNEY_KEEP_DAYS,
     LOG_MAX_KILOBYTES,

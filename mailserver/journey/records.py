@@ -34,6 +34,7 @@ class JourneyStep(enum.StrEnum):
     BOUNCED = "bounced"
     HELD = "held"
     RELEASED = "released"
+    REPORTED = "reported"
     FILED = "filed"
     FETCHED = "fetched"
     DELETED = "deleted"

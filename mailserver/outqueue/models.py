@@ -65,6 +65,10 @@ class QueuedRecipient(models.Model):
     last_server = models.CharField(max_length=300, blank=True)
     last_reply = models.TextField(blank=True)
     """The remote's exact words, or ours where it said none."""
+    last_status = models.CharField(max_length=12, blank=True)
+    """RFC 3463; empty when none was given."""
+    last_remote = models.BooleanField(default=False)
+    """Whether `last_reply` is the remote's."""
     warned = models.DateTimeField(null=True)
     reported = models.DateTimeField(null=True)
     """When the sender was told of the outcome, where a report was due."""

@@ -101,19 +101,9 @@ def wants(action: Action, row: RowState) -> bool:
 
 # status-code = class "." subject "." detail; RFC 3463 §2
 _STATUS = re.compile(r"[245]\d\d[ -]([245]\.\d{1,3}\.\d{1,3})(?!\S)")
-_CLASS = re.compile(r"[245]")
 
 
-def find_status(reply: str, *, failed: bool) -> str:
-    """The enhanced status code in a reply; one that says as little as the reply does where there is none.
-
-    Of what was given up after temporary failures the code is made permanent: 4.4.1 becomes 5.4.1 only in its class.
-    """
+def find_status(reply: str) -> str:
+    """The enhanced status code in a reply; empty where there is none."""
     match = _STATUS.match(reply)
-    status = match[1] if match else f"{_class(reply, failed)}.0.0"
-    return "5" + status[1:] if failed else status
-
-
-def _class(reply: str, failed: bool) -> str:
-    match = _CLASS.match(reply)
-    return match[0] if match else ("5" if failed else "4")
+    return match[1] if match else ""

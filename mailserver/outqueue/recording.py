@@ -18,7 +18,7 @@ from mailserver.connectors.values import SenderSettings
 from mailserver.journey.records import JourneyStepRecord
 from mailserver.journey.services import record_steps
 from mailserver.outqueue.models import QueuedRecipient, SendAttempt
-from mailserver.outqueue.outcome import Action, Decision, RowState, decide
+from mailserver.outqueue.outcome import Action, Decision, RowState, decide, find_status
 from mailserver.outqueue.retry import LAN_POLICY, RetryPolicy
 from mailserver.outqueue.taking import read_notify
 from mailserver.outqueue.values import Attempt, AttemptResult
@@ -41,6 +41,8 @@ ROWS = Table(
     "last_attempt",
     "last_server",
     "last_reply",
+    "last_status",
+    "last_remote",
     "finished",
     "claim",
 )
@@ -66,6 +68,8 @@ class _Stored:
     last_attempt: datetime | None
     last_server: str
     last_reply: str
+    last_status: str
+    last_remote: bool
 
     def state(self) -> RowState:
         return RowState(
@@ -138,7 +142,8 @@ def _row(one: _Recorded, now: datetime) -> Row:
     row, decision, attempt = one.row, one.decision, one.attempt
     if attempt.result is AttemptResult.UNTRIED:
         again = decision.next_attempt or row.next_attempt
-        return (row.id, row.status, row.tries, again, row.last_attempt, row.last_server, row.last_reply, None, "")
+        last = (row.last_attempt, row.last_server, row.last_reply, row.last_status, row.last_remote)
+        return (row.id, row.status, row.tries, again, *last, None, "")
     return (
         row.id,
         decision.status or row.status,
@@ -147,6 +152,8 @@ def _row(one: _Recorded, now: datetime) -> Row:
         attempt.started or now,
         fit(attempt.server, 300),
         fit(attempt.reply, MAX_REPLY_CHARACTERS),
+        fit(attempt.status or find_status(attempt.reply), 12),
+        attempt.remote,
         now if decision.finished else None,
         "",
     )
@@ -169,10 +176,15 @@ def _steps(one: _Recorded, now: datetime) -> Iterable[JourneyStepRecord]:
 
 def _order_reports(tried: Iterable[_Recorded]) -> None:
     """One work row for each message, kind of report and moment."""
-    wanted: dict[tuple[str, Action, datetime | None], list[int]] = {}
+    wanted: dict[tuple[str, Action, datetime | None], list[_Stored]] = {}
     for one in tried:
         if one.decision.report is not None:
             key = (one.row.ref, one.decision.report, one.decision.report_at)
-            wanted.setdefault(key, []).append(one.row.id)
+            wanted.setdefault(key, []).append(one.row)
     for (ref, action, moment), rows in wanted.items():
-        work.request(REPORT, {"ref": ref, "action": action.value, "rows": rows}, not_before=moment)
+        order_report(ref, action, [row.id for row in rows], not_before=moment)
+
+
+def order_report(ref: str, action: Action, rows: Sequence[int], *, not_before: datetime | None = None) -> None:
+    """Have the sender told, once the caller's transaction is committed."""
+    work.request(REPORT, {"ref": ref, "action": action.value, "rows": list(rows)}, not_before=not_before)

@@ -27,6 +27,7 @@ from mailserver.mime.mailboxes import list_fields
 from mailserver.pipeline.collected_text import CollectedText
 from mailserver.pipeline.filing import build_unit
 from mailserver.pipeline.message import Delivery, IncomingMessage, Origin
+from mailserver.pipeline.queueing import plan_queueing
 from mailserver.pipeline.stages import COLLECTED_STAGES, run_pipeline
 from mailserver.pipeline.verdict import Refuse
 from mailserver.store.interface import Collected, SeenDigest, Unit
@@ -116,6 +117,13 @@ async def place(
     fetched: Fetched, collector: CollectorSettings, provider: Provider, snapshot: Snapshot, hooks: Hooks
 ) -> Placed:
     """Decide who gets the message. Asks no database: duplicates are the caller's to look up."""
+    placed = await _place(fetched, collector, provider, snapshot, hooks)
+    return replace(placed, message=await plan_queueing(placed.message, snapshot, hooks))
+
+
+async def _place(
+    fetched: Fetched, collector: CollectorSettings, provider: Provider, snapshot: Snapshot, hooks: Hooks
+) -> Placed:
     message = _make_message(fetched, collector, provider)
     verdict = await run_pipeline(message, snapshot, hooks, COLLECTED_STAGES)
     if isinstance(verdict, Refuse):

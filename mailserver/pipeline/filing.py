@@ -46,13 +46,14 @@ def build_unit(message: IncomingMessage, hostname: str) -> Unit:
     filing = Filing(
         _build_content(message, hostname),
         tuple(entries.values()),
-        (_build_queued(envelope, message),) if queued else (),
+        (build_queued(envelope, message),) if queued else (),
     )
     work = (NewWork(URGENT_CONNECT_WORK),) if queued and message.queueing.connect else ()
     return Unit(filings=(filing,), journeys=(journey,), steps=tuple(_build_steps(message)), work=work)
 
 
-def _build_queued(envelope: Envelope, message: IncomingMessage) -> NewQueued:
+def build_queued(envelope: Envelope, message: IncomingMessage) -> NewQueued:
+    """What is queued for the recipients of this envelope, as the message's `queueing` says."""
     origin, queueing = message.origin, message.queueing
     return NewQueued(
         envelope,

@@ -26,10 +26,11 @@ class Claims:
         wanted = {(new.collector, new.key) for unit in units for new in unit.collected}
         self._collectors = _lock_collectors({collector for collector, _ in wanted})
         self._collected, self._asked = _find_collected(wanted)
+        self._told = _lock_told({row for unit in units for reported in unit.reported for row in reported.rows})
 
     def check(self, unit: Unit) -> None:
-        """Raises IN_USE for work that is not its holder's any more, EXISTS for a message that was collected before,
-        NOT_FOUND for a collector that is gone. A unit that passes has its claims."""
+        """Raises IN_USE for work that is not its holder's any more, EXISTS for a message that was collected, or an
+        outcome that was told before, NOT_FOUND for a collector that is gone. A unit that passes has its claims."""
         for done in unit.done_work:
             if self._work.get(done.id) != done.owner:
                 raise MailError(Kind.IN_USE, f"work {done.id} is not ours any more")
@@ -39,6 +40,10 @@ class Claims:
             pair = (new.collector, new.key)
             if pair in self._collected or (new.query_token and pair in self._asked):
                 raise MailError(Kind.EXISTS, f"collector {new.collector} has {new.key} already")
+        told = {(row, reported.delay) for reported in unit.reported for row in reported.rows}
+        if told & self._told:
+            raise MailError(Kind.EXISTS, "the sender has been told already")
+        self._told |= told
         for done in unit.done_work:
             del self._work[done.id]
         for new in unit.collected:
@@ -93,6 +98,16 @@ def _lock_work(ids: set[int]) -> dict[int, str]:
         for chunk in in_chunks(sorted(ids))
         for row in WorkItem.objects.select_for_update().filter(pk__in=chunk).order_by("pk")
     }
+
+
+def _lock_told(rows: set[int]) -> set[tuple[int, bool]]:
+    """What senders have been told of: the row's number, and whether it was a delay."""
+    found: set[tuple[int, bool]] = set()
+    for chunk in in_chunks(sorted(rows)):
+        locked = QueuedRecipient.objects.select_for_update(no_key=True).filter(pk__in=chunk).order_by("pk")
+        for row, warned, reported in locked.values_list("pk", "warned", "reported"):
+            found |= {(row, delay) for delay, moment in ((True, warned), (False, reported)) if moment is not None}
+    return found
 
 
 def _lock_collectors(ids: set[int]) -> set[int]:

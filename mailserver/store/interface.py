@@ -183,7 +183,10 @@ class SeenDigest:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The sender of these queue rows is told of their outcome by this very unit; rows that are gone are passed over."""
+    """The sender of these queue rows is told of their outcome by this very unit; rows that are gone are passed over.
+
+    When he has been told of one of them already, the unit fails with EXISTS.
+    """
 
     rows: tuple[int, ...]
     delay: bool = False

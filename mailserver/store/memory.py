@@ -132,6 +132,9 @@ class MemoryStore(MemoryFolders):
             present = self.collected.get((new.collector, new.key))
             if present is not None and (new.query_token or not present.query_token):
                 raise MailError(Kind.EXISTS)
+        told = {(row, reported.delay) for reported in self.reported for row in reported.rows}
+        if any((row, reported.delay) in told for reported in unit.reported for row in reported.rows):
+            raise MailError(Kind.EXISTS)
         for done in unit.done_work:
             del self.leased_work[done.id]
         self.collected |= {(new.collector, new.key): new for new in unit.collected}

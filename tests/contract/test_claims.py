@@ -9,11 +9,12 @@ import pytest
 
 from mailserver.connectors.models import Collector, RemoteMessage, SeenMessage
 from mailserver.errors import Kind
-from mailserver.store.interface import Collected, DoneWork, NewWork, SeenDigest
+from mailserver.store.interface import Collected, DoneWork, NewWork, Reported, SeenDigest
 from mailserver.store.memory import MemoryStore
 from mailserver.work import services as work
 from tests.contract.world import World, fails
 from tests.support.filings import make_unit
+from tests.support.queueing import make_queued
 
 OWNER = "me"
 
@@ -89,3 +90,27 @@ def test_what_is_written(world: World) -> None:
     row = RemoteMessage.objects.get()
     assert (row.ref, row.size, row.downloaded is not None, row.first_seen.year) == ("REF", 100, True, 2020)
     assert SeenMessage.objects.count() == 1
+
+
+def test_sender_is_told_once(world: World) -> None:
+    unit = replace(make_unit(world.inbox), reported=(Reported((queued_row(world),)),))
+    world.do(unit)
+    fails(Kind.EXISTS, lambda: world.do(unit))
+    assert world.uids() == [1]
+    world.do(replace(unit, reported=(Reported(unit.reported[0].rows, delay=True),)))
+    assert world.uids() == [1, 2]
+
+
+def test_two_units_of_one_batch_cannot_tell_the_same(world: World) -> None:
+    unit = replace(make_unit(world.inbox), reported=(Reported((queued_row(world), 4711)),))
+    futures = [world.store.submit(unit), world.store.submit(unit)]
+    errors = [future.exception(10) for future in futures]
+    assert [error is None for error in errors] == [True, False]
+    assert world.uids() == [1]
+
+
+def queued_row(world: World) -> int:
+    if isinstance(world.store, MemoryStore):
+        return 1
+    (row,) = make_queued()
+    return row
