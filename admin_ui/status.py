@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib import messages
-from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -28,7 +27,8 @@ from mailserver.activity.services import END_SESSION, RunningProcess, SessionBri
 from mailserver.config.models import Service
 from mailserver.config.services import current_certificate
 from mailserver.journey.services import JourneyCounts, counts_since
-from mailserver.outqueue.models import QueuedRecipient
+from mailserver.outqueue.services import QueueCounts
+from mailserver.outqueue.services import counts as queue_counts
 from mailserver.values import Protocol
 
 REFRESH_SECONDS = 4
@@ -81,7 +81,7 @@ class Picture:
     at: datetime
     problems: tuple[str, ...]
     today: JourneyCounts
-    waiting: int
+    queue: QueueCounts
     services: tuple[ShownService, ...]
     sessions: tuple[ShownSession, ...]
     processes: tuple[ShownProcess, ...]
@@ -115,7 +115,7 @@ def _look() -> Picture:
         at=clock.now(),
         problems=tuple(_problems(processes, services)),
         today=counts_since(_midnight()),
-        waiting=QueuedRecipient.objects.aggregate(count=Count("pk"))["count"],
+        queue=queue_counts(),
         services=services,
         sessions=tuple(_sessions(alive)),
         processes=tuple(_process(process) for process in processes),

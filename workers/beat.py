@@ -50,6 +50,7 @@ def next_night(now: datetime, zone: ZoneInfo) -> datetime:
 
 RECURRING = (
     Recurring("index-texts", next_minute),
+    Recurring("expire-queued", next_minute),
     Recurring("clean-store", next_hour),
     Recurring("clean-records", next_night),
 )

@@ -15,6 +15,7 @@ from django.core.management import call_command
 from mailserver import clock
 from mailserver.activity.services import forget_dead
 from mailserver.journey.services import forget_old
+from mailserver.outqueue.housekeeping import delete_expired, forget_finished
 from mailserver.project.broker import LEFTOVER_SECONDS, clear_leftovers
 from mailserver.store.housekeeping import collect_orphans
 
@@ -28,12 +29,22 @@ def clean_store(payload: Mapping[str, object]) -> None:
         log.info("removed from the store: %s", collected)
 
 
+def expire_queued(payload: Mapping[str, object]) -> None:
+    """What was to leave the outgoing queue by now, sent or not."""
+    deleted = delete_expired(clock.now())
+    if deleted:
+        log.info("deleted from the outgoing queue, for its time was over: %d recipients", deleted)
+
+
 def clean_records(payload: Mapping[str, object]) -> None:
-    """Journeys past their time, processes long dead, broker files that nobody fetched, console sessions that ended."""
+    """What is past its time: the queue's entries that are done with, journeys, dead processes, broker files that
+    nobody fetched, console sessions that ended."""
     now = clock.now()
     call_command("clearsessions")
+    sent = forget_finished(now)
     journeys = forget_old(now)
     processes = forget_dead(now)
     files = clear_leftovers(settings.DATA / "broker", now.timestamp() - LEFTOVER_SECONDS)
-    if journeys or processes or files:
-        log.info("removed: %d journeys, %d process rows, %d broker files", journeys, processes, files)
+    if sent or journeys or processes or files:
+        text = "removed: %d recipients done with, %d journeys, %d process rows, %d broker files"
+        log.info(text, sent, journeys, processes, files)

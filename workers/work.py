@@ -19,7 +19,7 @@ from mailserver.users.services import send_welcome
 from mailserver.users.welcome import KIND as WELCOME
 from mailserver.work import services as work
 from workers.beat import ensure_recurring
-from workers.housekeeping import clean_records, clean_store
+from workers.housekeeping import clean_records, clean_store, expire_queued
 from workers.indexing import index_texts
 from workers.oauth import advance_sign_in
 from workers.reports import send_report
@@ -40,6 +40,7 @@ KINDS: dict[str, WorkKind] = {
     SIGN_IN: WorkKind(advance_sign_in),
     REPORT: WorkKind(send_report),
     "index-texts": WorkKind(index_texts),
+    "expire-queued": WorkKind(expire_queued),
     "clean-store": WorkKind(clean_store, lease_seconds=3600),
     "clean-records": WorkKind(clean_records, lease_seconds=3600),
 }

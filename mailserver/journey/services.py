@@ -43,6 +43,8 @@ class JourneyCounts:
     refused: int = 0
     filed: int = 0
     queued: int = 0
+    sent: int = 0
+    bounced: int = 0
 
 
 def search(words: str | Sequence[str], limit: int = SEARCH_LIMIT) -> list[FoundJourney]:
@@ -61,7 +63,7 @@ def find_journey(ref: str) -> FoundJourney | None:
 
 def counts_since(moment: datetime) -> JourneyCounts:
     """What happened from this moment on, in one query."""
-    kinds = [JourneyStep.ACCEPTED, JourneyStep.REFUSED, JourneyStep.FILED, JourneyStep.QUEUED]
+    kinds = [JourneyStep(name) for name in JourneyCounts.__dataclass_fields__]
     rows = JourneyEvent.objects.filter(at__gte=moment, kind__in=kinds).order_by()
     counted = dict(rows.values_list("kind").annotate(count=Count("pk")))
     return JourneyCounts(**{kind.value: counted.get(kind.value, 0) for kind in kinds})

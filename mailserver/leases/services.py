@@ -66,6 +66,11 @@ def find_holder(name: str) -> str | None:
     return row.owner if row is not None and not is_dead(row.owner) else None
 
 
+def holds_any(owner: str) -> bool:
+    """Whether this owner is alive and has a lease, whichever."""
+    return not is_dead(owner) and Lease.objects.filter(owner=owner, until__gt=clock.now()).exists()
+
+
 def is_dead(owner: str) -> bool:
     """Whether this was a process of this machine that is gone. Of other machines nothing is known: not dead."""
     host, _, rest = owner.partition(":")

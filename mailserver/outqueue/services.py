@@ -1,24 +1,37 @@
 # SPDX-License-Identifier: MIT
-"""The outgoing queue as people see it: what waits, and holding, releasing or deleting it."""
+"""The outgoing queue as people see it: what waits, and holding, releasing, hurrying or deleting it.
+
+What is being sent at this moment is past being deleted: such recipients are left as they are, and not counted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
-from mailserver import notices
-from mailserver.journey.records import JourneyStep
-from mailserver.journey.services import record_step
-from mailserver.outqueue.models import QueuedRecipient
+from mailserver import clock, notices
+from mailserver.errors import InvalidInput
+from mailserver.journey.records import JourneyStep, JourneyStepRecord
+from mailserver.journey.services import record_steps
+from mailserver.leases.services import holds_any
+from mailserver.outqueue.models import QueuedRecipient, SendAttempt
+from mailserver.outqueue.outcome import Action, RowState, wants
+from mailserver.outqueue.recording import order_report
+from mailserver.outqueue.taking import read_notify
+
+IN_QUEUE = (QueuedRecipient.Status.WAITING, QueuedRecipient.Status.HELD)
+"""The others are done with, and only kept for a while so that they can be looked up."""
+PRIORITIES = range(1, 101)
+TAKEN_OUT = "An administrator took this message out of the outgoing queue."
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One recipient of a message that waits; `reverse_path` is empty for the null path."""
+    """One recipient of a message; `reverse_path` is empty for the null path, `claim` when nobody is sending it."""
 
     id: int
     ref: str
@@ -32,11 +45,49 @@ class Waiting:
     original_recipient: str
     dsn_return: str
     envelope_id: str
+    login: str
+    client: str
+    subject: str
+    priority: int
+    urgent: bool
+    hold_until: datetime | None
+    delete_after: datetime | None
+    next_attempt: datetime | None
+    tries: int
+    last_server: str
+    last_reply: str
+    claim: str
+    route: str
+    lan_server: str
+
+    @property
+    def state(self) -> str:
+        """In one or two words, as the queue's page has it (spec senders 8.1)."""
+        if self.status in IN_QUEUE and self.claim:
+            return "sending"
+        if self.status == QueuedRecipient.Status.WAITING and self.on_timer:
+            return "on timer"
+        return self.status
+
+    @property
+    def on_timer(self) -> bool:
+        """It is held, and will be released by itself."""
+        return self.hold_until is not None and self.hold_until > clock.now()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One try to send to one recipient."""
+
+    started: datetime
+    server: str
+    tls: str
+    result: str
 
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """Recipients that wait and that are held; messages they belong to, and the bytes of those."""
+    """Recipients that wait and that are held (by hand or by a timer); messages they belong to, and their bytes."""
 
     waiting: int = 0
     held: int = 0
@@ -48,55 +99,148 @@ _COLUMNS = tuple("user__address" if name == "sender_name" else name for name in 
 
 
 def list_queue(limit: int | None = None) -> list[Waiting]:
-    """Everything in the queue, oldest first."""
-    rows = QueuedRecipient.objects.order_by("pk").values_list(*_COLUMNS)[:limit]
+    """Every recipient that waits or is held, oldest first."""
+    rows = QueuedRecipient.objects.filter(status__in=IN_QUEUE).order_by("pk").values_list(*_COLUMNS)[:limit]
     return [_waiting(row) for row in rows]
 
 
-def find_queued(key: str) -> list[Waiting]:
-    """One row by its number, or all recipients of a message by its ref."""
+def find_queued(key: str, *, finished: bool = False) -> list[Waiting]:
+    """One row by its number, or all recipients of a message by its ref; with `finished` also what is done with."""
     found = Q(pk=int(key)) if key.isascii() and key.isdecimal() and len(key) < 19 else Q(ref=key.strip().upper())
+    if not finished:
+        found &= Q(status__in=IN_QUEUE)
     return [_waiting(row) for row in QueuedRecipient.objects.filter(found).order_by("pk").values_list(*_COLUMNS)]
+
+
+def list_attempts(id_: int) -> list[Tried]:
+    """What has been tried for a recipient, and what was said, oldest first."""
+    rows = SendAttempt.objects.filter(queued=id_).order_by("pk")
+    return [Tried(*row) for row in rows.values_list("started", "server", "tls", "result")]
 
 
 def counts() -> QueueCounts:
     """How full the queue is. A message counts once, however many recipients it has."""
+    now = clock.now()
     status = QueuedRecipient.Status
-    totals = QueuedRecipient.objects.aggregate(
-        waiting=Count("pk", filter=Q(status=status.WAITING)),
-        held=Count("pk", filter=Q(status=status.HELD)),
+    rows = QueuedRecipient.objects.filter(status__in=IN_QUEUE)
+    held = Q(status=status.HELD) | Q(hold_until__gt=now)
+    totals = rows.aggregate(
+        all=Count("pk"),
+        held=Count("pk", filter=held),
         messages=Count("ref", distinct=True),
     )
-    sizes = QueuedRecipient.objects.order_by().values("ref", "size").distinct().aggregate(total=Sum("size"))
-    return QueueCounts(**totals, size=sizes["total"] or 0)
+    sizes = rows.order_by().values("ref", "size").distinct().aggregate(total=Sum("size"))
+    waiting = totals["all"] - totals["held"]
+    return QueueCounts(waiting, totals["held"], totals["messages"], sizes["total"] or 0)
+
+
+# ---------------------------------------------------------------- changing
 
 
 def hold(ids: Collection[int]) -> int:
     """Keep these from being sent until they are released; says how many were not held before."""
-    return _change(ids, QueuedRecipient.Status.WAITING, QueuedRecipient.Status.HELD)
+    waiting = Q(status=QueuedRecipient.Status.WAITING)
+    return _change(ids, waiting, JourneyStep.HELD, lambda rows: rows.update(status=QueuedRecipient.Status.HELD))
 
 
 def release(ids: Collection[int]) -> int:
-    """Let these be sent again; says how many were held."""
-    return _change(ids, QueuedRecipient.Status.HELD, QueuedRecipient.Status.WAITING)
+    """Let these be sent again, also those on a timer; says how many were held. Their age counts from now on."""
+    now = clock.now()
+    held = Q(status=QueuedRecipient.Status.HELD) | Q(status=QueuedRecipient.Status.WAITING, hold_until__gt=now)
+    released = {"status": QueuedRecipient.Status.WAITING, "hold_until": now}
+    return _change(ids, held, JourneyStep.RELEASED, lambda rows: rows.update(**released))
+
+
+def retry(ids: Collection[int]) -> int:
+    """Try these as soon as their Sender runs, whatever the timetable says; held ones stay held. Says how many."""
+    now = clock.now()
+    waiting = Q(status=QueuedRecipient.Status.WAITING)
+
+    def hurry(rows: QuerySet[QueuedRecipient]) -> None:
+        rows.filter(hold_until__gt=now).update(hold_until=now)
+        rows.update(next_attempt=None)
+
+    return _change(ids, waiting, None, hurry)
+
+
+def set_priority(ids: Collection[int], priority: int) -> int:
+    """The smaller number goes first; says how many were changed. Raises InvalidInput."""
+    if priority not in PRIORITIES:
+        raise InvalidInput({"priority": [f"A priority is a number from 1 to 100, not {priority}."]})
+    in_queue = Q(status__in=IN_QUEUE) & ~Q(priority=priority)
+    return _change(ids, in_queue, None, lambda rows: rows.update(priority=priority))
 
 
 def delete(ids: Collection[int]) -> int:
-    """Take these out of the queue for good, and write that into their journeys; says how many there were."""
+    """Take these out for good, and write that into their journeys; the senders are not told. Says how many there were.
+
+    What is done with leaves the list, and its journey as it is.
+    """
     with transaction.atomic():
-        rows = list(QueuedRecipient.objects.select_for_update().filter(pk__in=list(ids)).order_by("pk"))
-        for row in rows:
-            record_step(row.ref, JourneyStep.DELETED, row.recipient, "Taken out of the outgoing queue")
+        rows = _lock(ids, Q())
+        _record([row for row in rows if row.status in IN_QUEUE], JourneyStep.DELETED, "Taken out of the outgoing queue")
         QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]).delete()
         transaction.on_commit(_publish)
     return len(rows)
 
 
-def _change(ids: Collection[int], old: QueuedRecipient.Status, new: QueuedRecipient.Status) -> int:
+def delete_and_notify(ids: Collection[int]) -> int:
+    """Take these out for good, and tell their senders so; says how many there were."""
+    now = clock.now()
     with transaction.atomic():
-        changed = QueuedRecipient.objects.filter(pk__in=list(ids), status=old).update(status=new)
+        rows = _lock(ids, Q(status__in=IN_QUEUE))
+        QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]).update(
+            status=QueuedRecipient.Status.FAILED,
+            finished=now,
+            next_attempt=None,
+            claim="",
+            last_attempt=now,
+            last_server="",
+            last_reply=TAKEN_OUT,
+            last_status="5.0.0",
+            last_remote=False,
+        )
+        _record(rows, JourneyStep.DELETED, "Taken out of the outgoing queue; the sender is told")
+        _order_reports(rows)
         transaction.on_commit(_publish)
-    return changed
+    return len(rows)
+
+
+def _order_reports(rows: Sequence[QueuedRecipient]) -> None:
+    wanted: dict[str, list[int]] = {}
+    for row in rows:
+        state = RowState(row.tries, row.queued, bool(row.reverse_path), read_notify(row.notify))
+        if wants(Action.FAILED, state):
+            wanted.setdefault(row.ref, []).append(row.pk)
+    for ref, numbers in wanted.items():
+        order_report(ref, Action.FAILED, numbers)
+
+
+def _change(
+    ids: Collection[int],
+    condition: Q,
+    step: JourneyStep | None,
+    change: Callable[[QuerySet[QueuedRecipient]], object],
+) -> int:
+    with transaction.atomic():
+        rows = list(QueuedRecipient.objects.select_for_update().filter(condition, pk__in=list(ids)).order_by("pk"))
+        change(QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]))
+        if step is not None:
+            _record(rows, step, "")
+        transaction.on_commit(_publish)
+    return len(rows)
+
+
+def _lock(ids: Collection[int], condition: Q) -> list[QueuedRecipient]:
+    """Those that nobody is sending at the moment. A claim of somebody who is gone does not count."""
+    rows = list(QueuedRecipient.objects.select_for_update().filter(condition, pk__in=list(ids)).order_by("pk"))
+    busy = {claim for claim in {row.claim for row in rows if row.claim} if holds_any(claim)}
+    return [row for row in rows if row.claim not in busy]
+
+
+def _record(rows: Sequence[QueuedRecipient], step: JourneyStep, detail: str) -> None:
+    now = clock.now()
+    record_steps(JourneyStepRecord(row.ref, now, step, row.recipient, detail) for row in rows)
 
 
 def _publish() -> None:

@@ -114,6 +114,11 @@ def fail(work: Leased, error: str) -> None:
     )
 
 
+def list_payloads(kind: str) -> list[Mapping[str, Any]]:
+    """What is still to be done of this kind."""
+    return list(WorkItem.objects.filter(kind=kind).values_list("payload", flat=True))
+
+
 def count_late() -> int:
     """Rows that should have been done more than LATE_SECONDS ago, whoever has them; for displays."""
     return WorkItem.objects.filter(not_before__lt=clock.now() - timedelta(seconds=LATE_SECONDS)).count()

@@ -84,7 +84,7 @@ class Command(PlainCommand):
         totals = message_totals()
         self.stdout.write(
             f"Today: {today.accepted} messages accepted, {today.filed} deliveries to mailboxes, "
-            f"{today.queued} queued, {today.refused} refused"
+            f"{today.queued} queued, {today.sent} sent, {today.bounced} not deliverable, {today.refused} refused"
         )
         self.stdout.write(f"Outgoing queue: {queue.waiting} waiting, {queue.held} held")
         self.stdout.write(f"Mailboxes: {totals.messages} messages, {totals.size} bytes")

@@ -22,12 +22,16 @@ from mailserver.config import services
 from mailserver.config.building import build_snapshot
 from mailserver.config.models import Service
 from mailserver.journey.models import Journey, JourneyEvent
+from mailserver.leases import services as leases
 from mailserver.management import diagnosis
 from mailserver.outqueue.models import QueuedRecipient
+from mailserver.outqueue.recording import record
+from mailserver.outqueue.values import Attempt, AttemptResult
 from mailserver.store.models import Content, Mailbox
 from mailserver.users.services import DatabaseAuthenticator, find_user
 from mailserver.values import Client, Protocol
 from tests.service.commands.conftest import Run
+from tests.support.queueing import make_queued, make_sender, row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database, pytest.mark.usefixtures("installation")]
 
@@ -217,6 +221,34 @@ class TestMail:
         assert run("queue", "release", "01HZX").out == "1 recipient released.\n"
         assert run("queue", "delete", "01hzx").out == "2 recipients deleted.\n"
         assert not QueuedRecipient.objects.exists()
+
+    def test_the_queue_tells_what_was_said(self, run: Run) -> None:
+        (id_,) = make_queued(claim="me")
+        reply = "450-4.2.0 busy\x1b[2J\n450 4.2.0 come back"
+        record([Attempt(id_, AttemptResult.DEFERRED, reply, server="mx.remote.example")], "me", make_sender())
+        (line,) = run("queue", "list").out.splitlines()
+        assert line.endswith("<alice@example.test> -> <x@remote.example>  450-4.2.0 busy [2J")
+        shown = run("queue", "show", str(id_)).out
+        assert "mx.remote.example\n    450-4.2.0 busy [2J\n    450 4.2.0 come back\n" in shown
+        assert "tries:              1\n" in shown
+        assert run("queue", "retry", str(id_)).out.startswith("1 recipient to be tried")
+        assert row(id_).next_attempt is None
+        assert run("queue", "priority", "7", str(id_)).out == "1 recipient now of priority 7.\n"
+        assert run("queue", "priority", "700", str(id_)).status == 1
+        assert run("queue", "retry").status == 1
+        assert run("queue", "retry", "--all").status == 0
+        assert run("queue", "delete", "--notify", str(id_)).out == "1 recipient deleted; their senders are told.\n"
+        assert run("queue", "list").out == ""
+        assert "state:              failed" in run("queue", "show", str(id_)).out
+        assert run("queue", "hold", str(id_)).status == 1
+
+    def test_what_is_being_sent_is_left(self, run: Run) -> None:
+        (id_,) = make_queued(claim="me")
+        assert leases.acquire("sender:1", "me", 60)
+        assert run("queue", "list").out.split()[2] == "sending"
+        outcome = run("queue", "delete", str(id_))
+        assert (outcome.status, outcome.out) == (1, "0 recipients deleted.\n")
+        assert outcome.err == "1 of them are being sent at this moment, and were left.\n"
 
 
 class TestConfigurationFile:

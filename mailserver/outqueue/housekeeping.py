@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""What leaves the queue by itself: messages past their time, and, days later, what is done with.
+
+In small transactions, so it may run beside mail and be stopped anywhere.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from mailserver import notices
+from mailserver.config.catalog import QUEUE_KEEP_DAYS
+from mailserver.config.stored import get_setting
+from mailserver.journey.records import JourneyStep, JourneyStepRecord
+from mailserver.journey.services import record_steps
+from mailserver.outqueue.models import QueuedRecipient, SendAttempt
+from mailserver.outqueue.recording import REPORT
+from mailserver.work import services as work
+
+BATCH = 500
+"""Rows deleted in one transaction: mail that arrives meanwhile waits for no more than that."""
+
+
+def delete_expired(now: datetime) -> int:
+    """Take out what a script wanted gone by now; what is being sent at the moment has been in time.
+
+    Silently: its journey says so, and the sender is not told (spec senders 8.3).
+    """
+    status = QueuedRecipient.Status
+    late = QueuedRecipient.objects.filter(delete_after__lte=now, status__in=(status.WAITING, status.HELD), claim="")
+    deleted = 0
+    while ids := list(late.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic():
+            rows = list(
+                late.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk", "ref", "recipient")
+            )
+            detail = "It was not to be sent any more after this time"
+            record_steps(JourneyStepRecord(ref, now, JourneyStep.DELETED, name, detail) for _, ref, name in rows)
+            _delete([id_ for id_, _, _ in rows])
+            transaction.on_commit(lambda: notices.publish([notices.QUEUE]))
+        deleted += len(rows)
+    return deleted
+
+
+def forget_finished(now: datetime) -> int:
+    """Remove what was sent or failed more than QUEUE_KEEP_DAYS ago, unless its sender is still to be told.
+
+    Contents that nobody has any more are then collected by the store.
+    """
+    before = now - timedelta(days=get_setting(QUEUE_KEEP_DAYS))
+    untold = {str(payload.get("ref", "")) for payload in work.list_payloads(REPORT)}
+    old = QueuedRecipient.objects.filter(finished__lt=before).exclude(ref__in=sorted(untold)[:BATCH])
+    forgotten = 0
+    while ids := list(old.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic():
+            _delete(ids)
+        forgotten += len(ids)
+    return forgotten
+
+
+def _delete(ids: list[int]) -> None:
+    """Attempts go first, in one statement: Django would read them all to delete them with their rows."""
+    SendAttempt.objects.filter(queued__in=ids).delete()
+    QueuedRecipient.objects.filter(pk__in=ids).delete()
