@@ -18,6 +18,7 @@ SOURCE_WORDS: dict[str, str] = {
     "smtp": "by SMTP",
     "pop3": "collected from a POP3 server",
     "imap": "collected from an IMAP server",
+    "odmr": "collected by ODMR",
     "console": "written by this console",
     "notice": "written by this server to tell of a problem",
     "question": "written by this server to ask whether a message is wanted",

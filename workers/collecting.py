@@ -13,14 +13,25 @@ from collections.abc import Awaitable, Callable
 from mailserver.connectors.values import CollectMethod, CollectorSettings, Outcome, TaskLog, TaskResult
 from workers.imap_collecting import check_imap, collect_imap
 from workers.pop3_collecting import check_pop3, collect_pop3
+from workers.smtp_collecting import check_feed, check_odmr, collect_feed, collect_odmr
 from workers.tools import WorkerTools
 
 _logger = logging.getLogger("pillarbox.collecting")
 
 Collect = Callable[[CollectorSettings, str, TaskLog, WorkerTools], Awaitable[TaskResult]]
 
-METHODS: dict[CollectMethod, Collect] = {CollectMethod.POP3: collect_pop3, CollectMethod.IMAP: collect_imap}
-CHECKS: dict[CollectMethod, Collect] = {CollectMethod.POP3: check_pop3, CollectMethod.IMAP: check_imap}
+METHODS: dict[CollectMethod, Collect] = {
+    CollectMethod.POP3: collect_pop3,
+    CollectMethod.IMAP: collect_imap,
+    CollectMethod.INCOMING_SMTP: collect_feed,
+    CollectMethod.ODMR: collect_odmr,
+}
+CHECKS: dict[CollectMethod, Collect] = {
+    CollectMethod.POP3: check_pop3,
+    CollectMethod.IMAP: check_imap,
+    CollectMethod.INCOMING_SMTP: check_feed,
+    CollectMethod.ODMR: check_odmr,
+}
 
 
 async def run_collector(collector: CollectorSettings, owner: str, log: TaskLog, tools: WorkerTools) -> TaskResult:

@@ -69,6 +69,12 @@ def counts_since(moment: datetime) -> JourneyCounts:
     return JourneyCounts(**{kind.value: counted.get(kind.value, 0) for kind in kinds})
 
 
+def count_arrivals(moment: datetime, source: str) -> int:
+    """Messages that came in from this source since, and that nobody here had logged in to send."""
+    rows = JourneyEvent.objects.filter(at__gte=moment, kind=JourneyStep.ACCEPTED.value)
+    return rows.filter(journey__source=source, journey__login="").count()
+
+
 def record_step(ref: str, kind: JourneyStep, recipient: str = "", detail: str = "") -> None:
     """Add a step in the caller's transaction, for what an administrator does; mail itself goes by the group commit."""
     JourneyEvent.objects.create(

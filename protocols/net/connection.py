@@ -64,6 +64,8 @@ class Connection:
     live: LiveSession
     apply_bandwidth: Callable[[UserId], Awaitable[None]]
     """To be awaited once after each successful login (spec services 5.3)."""
+    source: str = ""
+    """What journeys call the source of its mail, where that is not the protocol's name."""
 
 
 SessionHandler = Callable[[Connection], Awaitable[None]]

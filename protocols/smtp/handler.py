@@ -289,7 +289,7 @@ class SmtpHandler:
     def _origin(self, session: SmtpSession, transaction: Transaction) -> Origin:
         sender = transaction.sending_user
         return Origin(
-            source=Protocol.SMTP.value,
+            source=self._connection.source or Protocol.SMTP.value,
             client=self._connection.client,
             helo=session.helo,
             login=session.login,
