@@ -34,14 +34,16 @@ ssl_cert = <{folder}/certificate.pem
 ssl_key = <{folder}/key.pem
 ssl_min_protocol = TLSv1.2
 disable_plaintext_auth = no
-auth_mechanisms = plain login cram-md5
+auth_mechanisms = plain login cram-md5 {more_mechanisms}
 auth_username_format = %Ln
 mail_location = maildir:{folder}/mail/%n
 mail_max_userip_connections = 100
 passdb {{
   driver = static
   args = password={password}
+  mechanisms = plain login cram-md5
 }}
+{more}
 userdb {{
   driver = static
   args = uid=nobody gid=nogroup home={folder}/mail/%n allow_all_users=yes
@@ -74,11 +76,27 @@ namespace inbox {{
 }}
 """
 
+OAUTH = """\
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {folder}/oauth2.conf
+}}
+"""
+OAUTH_SERVER = """\
+introspection_mode = get
+introspection_url = {url}
+username_attribute = username
+active_attribute = active
+active_value = true
+"""
+
 
 class Dovecot:
-    """Running; use it as a context manager."""
+    """Running; use it as a context manager. With an `introspection_url` it also takes tokens (RFC 7662)."""
 
-    def __init__(self) -> None:
+    def __init__(self, introspection_url: str = "") -> None:
+        self._introspection_url = introspection_url
         self.folder = Path(tempfile.mkdtemp(prefix="pillarbox-dovecot-"))
         self.pop3_port, self.pop3s_port, self.imap_port, self.imaps_port = (free_port() for _ in range(4))
         self._process: subprocess.Popen[bytes] | None = None
@@ -129,7 +147,12 @@ class Dovecot:
             "imap": self.imap_port,
             "imaps": self.imaps_port,
         }
-        configuration.write_text(CONFIGURATION.format(folder=self.folder, password=PASSWORD, **ports))
+        more, mechanisms = "", ""
+        if self._introspection_url:
+            (self.folder / "oauth2.conf").write_text(OAUTH_SERVER.format(url=self._introspection_url))
+            more, mechanisms = OAUTH.format(folder=self.folder), "xoauth2 oauthbearer"
+        texts = {"folder": self.folder, "password": PASSWORD, "more": more, "more_mechanisms": mechanisms}
+        configuration.write_text(CONFIGURATION.format(**texts, **ports))
         self._process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", configuration])
         wait_until(lambda: _greets(self.pop3_port) and _greets(self.imap_port), 20, "Dovecot")
 
