@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -22,7 +23,7 @@ from mailserver.connectors.download_rules import DOWNLOAD, Decision
 from mailserver.connectors.remembering import Listed, find_seen
 from mailserver.connectors.values import CollectorSettings, TaskLog
 from mailserver.errors import Kind, MailError
-from mailserver.pipeline.collected import Fetched, Placed, Provider, build_collected_unit, place
+from mailserver.pipeline.collected import Fetched, Placed, Provider, build_collected_unit, make_source, place
 from mailserver.pipeline.collected_report import add_report, write_report
 from mailserver.pipeline.collected_text import TextCollector
 from mailserver.store.interface import Unit
@@ -84,7 +85,7 @@ class CollectedFiler:
         self.results: dict[str, Result] = {}
         self.failure: MailError | None = None
         self._collector = collector
-        self._provider = provider
+        self._source = make_source(collector, provider)
         self._log = log
         self._tools = tools
         self._queue: asyncio.Queue[Incoming] = asyncio.Queue()
@@ -157,16 +158,15 @@ class CollectedFiler:
         ready = [(incoming, found) for incoming, found in placed if found is not None]
         seen = await self._find_seen([found for _, found in ready])
         units = [(incoming, found, await self._build(found, snapshot, seen)) for incoming, found in ready]
-        submitted = [
-            (incoming, found, unit, asyncio.wrap_future(self._tools.store.submit(unit)))
-            for incoming, found, unit in units
-        ]
+        submitted = [(incoming, found, unit, self._tools.store.submit(unit)) for incoming, found, unit in units]
         try:
+            await self._tools.offload(wait, [future for *_, future in submitted])  # one wake-up for all of them
             for incoming, found, unit, future in submitted:
-                try:
-                    await future
-                except MailError as error:
+                error = future.exception()
+                if isinstance(error, MailError):
                     self._not_filed(incoming, unit, error)
+                elif error is not None:
+                    raise error
                 else:
                     self._filed(found)
         finally:
@@ -177,7 +177,7 @@ class CollectedFiler:
         try:
             text = incoming.text.finish()
             fetched = Fetched(incoming.listed.key, text, incoming.text.size, clock.now(), incoming.decision)
-            return await place(fetched, self._collector, self._provider, snapshot, self._tools.hooks)
+            return await place(fetched, self._source, snapshot, self._tools.hooks)
         except MailError as error:
             self._fail([incoming], error)
             return None

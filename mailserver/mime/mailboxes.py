@@ -27,6 +27,10 @@ _COMMENT = re.compile(r"\((?:[^()\\]|\\.)*\)")
 _FOR = re.compile(r"\bfor\s+(?:<([^<>]*)>|([^\s<>;()]+))", re.IGNORECASE)
 
 
+# The form that nearly all have: Dot-string "@" Domain, nothing else. A short cut, no other grammar.
+_PLAIN = re.compile(r"\s*<?([\w.!#$%&'*+/=?^`{|}~-]+)@([A-Za-z0-9.-]+)>?\s*", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class NamedAddress:
     """An address, and the name beside it, decoded; empty where there is none."""
@@ -63,6 +67,8 @@ def find_addresses(value: str) -> list[NamedAddress]:
 
 def find_address(text: str) -> Address | None:
     """The first address in a piece of text, with or without angle brackets; None when there is none."""
+    if plain := _PLAIN.fullmatch(text):
+        return make_address(plain[1], plain[2])
     return next((named.address for named in find_addresses(text)), None)
 
 

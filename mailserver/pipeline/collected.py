@@ -98,33 +98,40 @@ def message_digest(summary: HeaderSummary) -> str:
     return hashlib.sha256(message_id.encode("utf-8", "replace")).hexdigest() if message_id else ""
 
 
-def make_origin(collector: CollectorSettings, provider: Provider, *, return_path_known: bool = True) -> Origin:
-    """What a collector's messages have in common."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a session's messages come from, made once: with and without a Return-Path of the provider's."""
+
+    collector: CollectorSettings
+    origin: Origin
+    without_return_path: Origin
+
+
+def make_source(collector: CollectorSettings, provider: Provider) -> Source:
+    """What all messages of a session have in common."""
     client = Client(
         provider.protocol, 0, 0, provider.address, provider.port, encrypted=bool(provider.tls), tls=provider.tls
     )
-    return Origin(
+    origin = Origin(
         source=collector.method.value,
         client=client,
         helo=provider.host,
         keyword=collector.method.value.upper(),
         collector=collector.name,
-        return_path_known=return_path_known,
     )
+    return Source(collector, origin, replace(origin, return_path_known=False))
 
 
-async def place(
-    fetched: Fetched, collector: CollectorSettings, provider: Provider, snapshot: Snapshot, hooks: Hooks
-) -> Placed:
+async def place(fetched: Fetched, source: Source, snapshot: Snapshot, hooks: Hooks) -> Placed:
     """Decide who gets the message. Asks no database: duplicates are the caller's to look up."""
-    placed = await _place(fetched, collector, provider, snapshot, hooks)
-    return replace(placed, message=await plan_queueing(placed.message, snapshot, hooks))
+    placed = await _place(fetched, source, snapshot, hooks)
+    message = await plan_queueing(placed.message, snapshot, hooks)
+    return placed if message is placed.message else replace(placed, message=message)
 
 
-async def _place(
-    fetched: Fetched, collector: CollectorSettings, provider: Provider, snapshot: Snapshot, hooks: Hooks
-) -> Placed:
-    message = _make_message(fetched, collector, provider)
+async def _place(fetched: Fetched, source: Source, snapshot: Snapshot, hooks: Hooks) -> Placed:
+    collector = source.collector
+    message = _make_message(fetched, source)
     verdict = await run_pipeline(message, snapshot, hooks, COLLECTED_STAGES)
     if isinstance(verdict, Refuse):
         return _with_errors(Placed(fetched, message, problem=f"{verdict.text}."), collector.routing, (), snapshot)
@@ -145,9 +152,10 @@ async def _place(
         if opinion.ignore:
             return placed
     steps = (*placed.steps, *_rule_steps(placed), *_unknown_steps(placed, found))
-    placed = replace(placed, steps=steps)
+    if steps or placed.problem:
+        placed = replace(placed, steps=steps, problem="" if placed.message.deliveries else placed.problem)
     if placed.message.deliveries:
-        return replace(placed, problem="")
+        return placed
     return _with_errors(placed, collector.routing, found.unknown, snapshot)
 
 
@@ -158,8 +166,11 @@ def build_collected_unit(
     Message-ID is known from now on. Whoever is in `seen` with it has it already and gets no second copy."""
     message, digest = placed.message, placed.digest if collector.detect_duplicates else ""
     again = [] if placed.problem else [d for d in message.deliveries if _is_again(d, digest, seen)]
-    kept = tuple(delivery for delivery in message.deliveries if delivery not in again)
-    unit = build_unit(replace(message, deliveries=kept), hostname)
+    kept = message.deliveries
+    if again:
+        kept = tuple(delivery for delivery in kept if delivery not in again)
+        message = replace(message, deliveries=kept)
+    unit = build_unit(message, hostname)
     dropped = (
         JourneyStepRecord(
             message.ref,
@@ -193,12 +204,12 @@ def _is_again(delivery: Delivery, digest: str, seen: Collection[tuple[UserId, st
     return bool(digest) and isinstance(delivery.target, Local) and (delivery.target.user.id, digest) in seen
 
 
-def _make_message(fetched: Fetched, collector: CollectorSettings, provider: Provider) -> IncomingMessage:
+def _make_message(fetched: Fetched, source: Source) -> IncomingMessage:
     text = fetched.text
     return IncomingMessage(
         ref=next_ref(),
         received=fetched.received,
-        origin=make_origin(collector, provider, return_path_known=text.return_path_known),
+        origin=source.origin if text.return_path_known else source.without_return_path,
         envelope=Envelope(text.reverse_path, eight_bit=True),
         deliveries=(),
         body=text.body,

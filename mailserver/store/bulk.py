@@ -61,6 +61,13 @@ class Table:
         """Add these rows and give their new primary keys, in the same order."""
         return self._insert(rows, " RETURNING id")
 
+    def upsert(self, rows: Iterable[Row], unique: tuple[str, ...], changed: tuple[str, ...]) -> None:
+        """Add these rows; one that is there already, by its unique columns, gets the values of these columns instead.
+
+        No two of the rows may be the same by their unique columns.
+        """
+        self._insert(rows, _on_conflict(unique, changed))
+
     def update(self, rows: Iterable[Row]) -> None:
         """Set the named columns but the first, of plain values and times, where the first has this value."""
         parameters = [(*self._prepare_times(row)[1:], row[0]) for row in rows]
@@ -68,17 +75,17 @@ class Table:
             with connection.cursor() as cursor:
                 cursor.executemany(_update_statement(self._table, self._named), parameters)
 
-    def _insert(self, rows: Iterable[Row], returning: str) -> list[int]:
+    def _insert(self, rows: Iterable[Row], ending: str) -> list[int]:
         database = connections[DEFAULT_DB_ALIAS]
         prepared = [self._prepare(row, database) for row in rows]
         size = PARAMETERS // len(self._columns)
         ids: list[int] = []
         for start in range(0, len(prepared), size):
             chunk = prepared[start : start + size]
-            statement = _insert_statement(self._table, self._columns, len(chunk)) + returning
+            statement = _insert_statement(self._table, self._columns, len(chunk)) + ending
             with database.cursor() as cursor:
                 cursor.execute(statement, list(chain.from_iterable(chunk)))
-                if returning:
+                if ending.startswith(" RETURNING"):
                     ids += [key for (key,) in cursor.fetchall()]
         return ids
 
@@ -104,6 +111,14 @@ def _insert_statement(table: str, columns: tuple[str, ...], rows: int) -> str:
     row = f"({', '.join(['%s'] * len(columns))})"
     names = ", ".join(map(connection.ops.quote_name, columns))
     return f"INSERT INTO {connection.ops.quote_name(table)} ({names}) VALUES {', '.join([row] * rows)}"  # noqa: S608
+
+
+@lru_cache(maxsize=16)
+def _on_conflict(unique: tuple[str, ...], changed: tuple[str, ...]) -> str:
+    """SQLite and PostgreSQL say it alike."""
+    quote = connection.ops.quote_name
+    values = ", ".join(f"{quote(column)} = EXCLUDED.{quote(column)}" for column in changed)
+    return f" ON CONFLICT ({', '.join(map(quote, unique))}) DO UPDATE SET {values}"
 
 
 @lru_cache(maxsize=16)

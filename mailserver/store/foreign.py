@@ -12,10 +12,26 @@ from datetime import datetime
 from mailserver.connectors.models import Collector, RemoteMessage, SeenMessage
 from mailserver.errors import Kind, MailError
 from mailserver.outqueue.models import QueuedRecipient
+from mailserver.store.bulk import Row, Table
 from mailserver.store.chunks import in_chunks
-from mailserver.store.interface import Unit
+from mailserver.store.interface import Collected, Unit
 from mailserver.store.records import fit
 from mailserver.work.models import WorkItem
+
+REMEMBERED = Table(
+    RemoteMessage,
+    "collector",
+    "key",
+    "first_seen",
+    "downloaded",
+    "last_listed",
+    "size",
+    "ref",
+    "query",
+    "query_token",
+    "digest",
+)
+SEEN = Table(SeenMessage, "user", "digest", "seen")
 
 
 class Claims:
@@ -54,42 +70,24 @@ def write_foreign(units: Sequence[Unit], now: datetime) -> None:
     """What the claims of these units, all of which passed, come to."""
     for chunk in in_chunks([done.id for unit in units for done in unit.done_work]):
         WorkItem.objects.filter(pk__in=chunk).delete()
-    remembered = [
-        RemoteMessage(
-            collector_id=new.collector,
-            key=new.key,
-            first_seen=now,
-            downloaded=None if new.query_token else now,
-            last_listed=now,
-            size=new.size,
-            ref=new.ref,
-            query="asked" if new.query_token else new.afterwards,
-            query_token=new.query_token,
-            digest=fit(new.digest, 64),
-        )
-        for unit in units
-        for new in unit.collected
-    ]
-    if remembered:
-        RemoteMessage.objects.bulk_create(
-            remembered,
-            update_conflicts=True,
-            unique_fields=["collector", "key"],
-            update_fields=["downloaded", "last_listed", "size", "ref", "query", "query_token", "digest"],
-        )
+    REMEMBERED.upsert(
+        (_remembered_row(new, now) for unit in units for new in unit.collected),
+        ("collector_id", "key"),
+        ("downloaded", "last_listed", "size", "ref", "query", "query_token", "digest"),
+    )
     seen = {(digest.user, digest.digest) for unit in units for digest in unit.seen}
-    if seen:
-        SeenMessage.objects.bulk_create(
-            [SeenMessage(user_id=user, digest=fit(digest, 64), seen=now) for user, digest in sorted(seen)],
-            update_conflicts=True,
-            unique_fields=["user", "digest"],
-            update_fields=["seen"],
-        )
+    SEEN.upsert(((user, fit(digest, 64), now) for user, digest in sorted(seen)), ("user_id", "digest"), ("seen",))
     for unit in units:
         for reported in unit.reported:
             column = "warned" if reported.delay else "reported"
             for chunk in in_chunks(list(reported.rows)):
                 QueuedRecipient.objects.filter(pk__in=chunk).update(**{column: now})
+
+
+def _remembered_row(new: Collected, now: datetime) -> Row:
+    fetched = None if new.query_token else now
+    query = "asked" if new.query_token else new.afterwards
+    return (new.collector, new.key, now, fetched, now, new.size, new.ref, query, new.query_token, fit(new.digest, 64))
 
 
 def _lock_work(ids: set[int]) -> dict[int, str]:

@@ -63,6 +63,10 @@ MAX_COMMAND_BYTES = 255
 """RFC 2449 §4: longer initial responses wait for the server's challenge."""
 
 
+SECRETS = (Pass, Apop, Auth, SaslResponse)
+"""Commands that the transcript shows in part only."""
+
+
 class SessionBroken(Exception):
     """The connection is of no use any more. The text is one sentence for the administrator."""
 
@@ -404,12 +408,13 @@ class Pop3Client:
         await self._send_many([command])
 
     async def _send_many(self, commands: Sequence[Command]) -> None:
-        data = b"".join([self._machine.send(command) for command in commands])
-        for command in commands:
-            self._wire(f"C: {format_for_log(command).decode('utf-8', 'backslashreplace')}")
+        lines = [self._machine.send(command) for command in commands]
+        for command, line in zip(commands, lines, strict=True):
+            shown = format_for_log(command) if isinstance(command, SECRETS) else line
+            self._wire(f"C: {shown.decode('utf-8', 'backslashreplace').rstrip()}")
         self._stream.set_deadline(IDLE_SECONDS)
         try:
-            await self._stream.write(data)
+            await self._stream.write(b"".join(lines))
         except ConnectionLost:
             raise SessionBroken(self._lost()) from None
         except DeadlinePassed:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # RFC 2449 §8: "[" resp-level *("/" resp-level) "]"
-_STATUS = re.compile(rb"(\+OK|-ERR)(?:[ \t]*(.*))?", re.IGNORECASE | re.DOTALL)
+_STATUS = re.compile(rb"(\+OK|-ERR)(?:[ \t](.*))?", re.IGNORECASE | re.DOTALL)
 _CODE = re.compile(r"\[([A-Za-z0-9/_-]{1,60})\]")
 # RFC 1939 §7: the timestamp at the end of the greeting has the form of a message id.
 _STAMP = re.compile(rb"<[!-;=?-~]+@[!-;=?-~]*>|<[!-;=?-~]+>")
@@ -107,4 +107,6 @@ def _lines(listing: bytes) -> Iterator[bytes]:
 def _for_people(data: bytes) -> str:
     """Readable whatever was sent: the text goes into logs and onto pages."""
     text = data.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text.strip()
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()
