@@ -60,7 +60,7 @@ class Incoming:
         self.listed = listed
         self.decision = decision
         self.spool = spool
-        self.text = TextCollector(spool)
+        self.text = TextCollector(spool, listed.size)
 
     def feed(self, data: bytes) -> None:
         """The next piece. Raises TOO_BIG for a message without end."""

@@ -19,6 +19,8 @@ from mailserver.values import Address, Body
 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024 * 1024
 """A server that never comes to an end must not fill the disk. Providers take 25 to 150 MB."""
+MAX_SURPRISE_BYTES = 256 * 1024 * 1024
+"""What is let pass of a message that is longer than its server said; sizes are often wrong, but not by this much."""
 
 # A run of CRs before an LF is one line end: programs that translate line ends twice leave such behind.
 _LINE_END = re.compile(rb"\r*\n|\r")
@@ -38,11 +40,13 @@ class CollectedText:
 class TextCollector:
     """Takes a message in pieces of any size. The spool is the caller's to discard."""
 
-    def __init__(self, spool: SpoolWriter, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(self, spool: SpoolWriter, announced_bytes: int = 0) -> None:
+        """`announced_bytes` is what the provider said of its size; 0 when nobody asked."""
         self.size = 0
         """Bytes that came, as they came."""
         self._spool = spool
-        self._max_bytes = max_bytes
+        expected = announced_bytes * 2 + MAX_SURPRISE_BYTES if announced_bytes else MAX_MESSAGE_BYTES
+        self._max_bytes = min(expected, MAX_MESSAGE_BYTES)
         self._held = b""
         self._begun = bytearray()
         self._header: bytes | None = None
