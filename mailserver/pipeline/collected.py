@@ -81,10 +81,8 @@ class Placed:
     problem: str = ""
     report: Report | None = None
     delete: bool | None = None
-
-    @property
-    def digest(self) -> str:
-        return message_digest(self.message.summary)
+    digest: str = ""
+    """What the message is known by to the memory for duplicates."""
 
     @property
     def users(self) -> tuple[UserId, ...]:
@@ -132,11 +130,14 @@ async def place(fetched: Fetched, source: Source, snapshot: Snapshot, hooks: Hoo
 async def _place(fetched: Fetched, source: Source, snapshot: Snapshot, hooks: Hooks) -> Placed:
     collector = source.collector
     message = _make_message(fetched, source)
+    digest = message_digest(message.summary)
     verdict = await run_pipeline(message, snapshot, hooks, COLLECTED_STAGES)
     if isinstance(verdict, Refuse):
-        return _with_errors(Placed(fetched, message, problem=f"{verdict.text}."), collector.routing, (), snapshot)
+        return _with_errors(
+            Placed(fetched, message, problem=f"{verdict.text}.", digest=digest), collector.routing, (), snapshot
+        )
     found = _apply_rule(route(message.header, collector.routing, snapshot), fetched.decision, snapshot)
-    placed = Placed(fetched, replace(message, deliveries=found.deliveries), problem=found.problem)
+    placed = Placed(fetched, replace(message, deliveries=found.deliveries), problem=found.problem, digest=digest)
     event = MessageCollected(
         collector.id,
         fetched.key,
