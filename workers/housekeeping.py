@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.management import call_command
 
 from mailserver import clock
 from mailserver.activity.services import forget_dead
+from mailserver.config.catalog import RUN_KEEP_DAYS
+from mailserver.config.stored import get_setting
+from mailserver.connectors.remote_tests import forget_tests
+from mailserver.connectors.runs import forget_runs
 from mailserver.journey.services import forget_old
 from mailserver.outqueue.housekeeping import delete_expired, forget_finished
 from mailserver.project.broker import LEFTOVER_SECONDS, clear_leftovers
@@ -37,14 +42,16 @@ def expire_queued(payload: Mapping[str, object]) -> None:
 
 
 def clean_records(payload: Mapping[str, object]) -> None:
-    """What is past its time: the queue's entries that are done with, journeys, dead processes, broker files that
-    nobody fetched, console sessions that ended."""
+    """What is past its time: the queue's entries that are done with, journeys, runs of Connections, dead processes,
+    broker files that nobody fetched, console sessions that ended."""
     now = clock.now()
     call_command("clearsessions")
     sent = forget_finished(now)
     journeys = forget_old(now)
     processes = forget_dead(now)
+    runs = forget_runs(now - timedelta(days=get_setting(RUN_KEEP_DAYS)))
+    forget_tests(now)
     files = clear_leftovers(settings.DATA / "broker", now.timestamp() - LEFTOVER_SECONDS)
-    if sent or journeys or processes or files:
-        text = "removed: %d recipients done with, %d journeys, %d process rows, %d broker files"
-        log.info(text, sent, journeys, processes, files)
+    if sent or journeys or processes or files or runs:
+        text = "removed: %d recipients done with, %d journeys, %d process rows, %d broker files, %d runs"
+        log.info(text, sent, journeys, processes, files, runs)

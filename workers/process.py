@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The worker's own life: its process row, and the notice that there is work, which makes it look at once."""
+"""The worker's own life: its process row, and the notices that there is work, which make it look at once."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from mailserver import logs, notices
 from mailserver.activity import services as activity
 from mailserver.config.catalog import LOG_MAX_KILOBYTES
 from mailserver.config.stored import get_setting
+from workers.keeping import ending
+from workers.performing import begin_what_waits, make_immediate_sending
+from workers.tools import close_tools
 from workers.work import do_due
 
 log = logging.getLogger("pillarbox.worker")
@@ -36,23 +39,33 @@ class WorkerLife(threading.Thread):
         self._listener = notices.listen()
         self._process: int | None = None
         self._ending = threading.Event()
+        self._sending = make_immediate_sending()
 
     def run(self) -> None:
         beaten = float("-inf")
+        self._sending.start()
         self._wake()
         while not self._ending.is_set():
             if time.monotonic() - beaten >= BEAT_SECONDS:
                 beaten = time.monotonic()
                 self._beat()
             topics = self._listener.receive(BEAT_SECONDS)
-            if topics & {notices.WORK, notices.EVERYTHING} and not self._ending.is_set():
+            if self._ending.is_set():
+                break
+            if topics & {notices.WORK, notices.EVERYTHING}:
                 self._wake()
+            if topics & {notices.QUEUE, notices.CONNECT, notices.EVERYTHING}:
+                self._sending.wake()
+            if topics & {notices.CONNECT, notices.EVERYTHING}:
+                self._connect()
         self._leave()
 
     def end(self) -> None:
         self._ending.set()
         self._listener.close()
+        self._sending.end()
         self.join(timeout=5)
+        close_tools()
 
     def _beat(self) -> None:
         try:
@@ -68,6 +81,10 @@ class WorkerLife(threading.Thread):
         """By the broker, so that the work runs in the pool; the tick makes up for one that is lost."""
         with contextlib.suppress(OperationalError, OSError):
             do_due.delay()
+
+    def _connect(self) -> None:
+        with contextlib.suppress(OperationalError, OSError, DatabaseError, InterfaceError):
+            begin_what_waits()
 
     def _leave(self) -> None:
         with contextlib.suppress(DatabaseError, InterfaceError):
@@ -91,6 +108,12 @@ def _begin(sender: Any, **_kwargs: Any) -> None:
         sender.hub.call_repeatedly(SEE_STOP_SECONDS, _do_nothing)
     _life = WorkerLife()
     _life.start()
+
+
+@signals.worker_shutting_down.connect
+def _stop_runs(**_kwargs: Any) -> None:
+    """Celery waits for the tasks in its pool: a long run stops where it can go on later."""
+    ending.set()
 
 
 @signals.worker_shutdown.connect

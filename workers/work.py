@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from celery import shared_task
 
 from mailserver.connectors.oauth import SIGN_IN
+from mailserver.connectors.triggers import URGENT_WORK, connect_urgently
 from mailserver.outqueue.recording import REPORT
 from mailserver.project.celery import TICK
 from mailserver.users.services import send_welcome
@@ -22,6 +23,7 @@ from workers.beat import ensure_recurring
 from workers.housekeeping import clean_records, clean_store, expire_queued
 from workers.indexing import index_texts
 from workers.oauth import advance_sign_in
+from workers.performing import begin_what_waits, look_at_schedule
 from workers.reports import send_report
 
 log = logging.getLogger("pillarbox.work")
@@ -39,6 +41,7 @@ KINDS: dict[str, WorkKind] = {
     WELCOME: WorkKind(send_welcome),
     SIGN_IN: WorkKind(advance_sign_in),
     REPORT: WorkKind(send_report),
+    URGENT_WORK: WorkKind(lambda payload: _connect_urgently()),
     "index-texts": WorkKind(index_texts),
     "expire-queued": WorkKind(expire_queued),
     "clean-store": WorkKind(clean_store, lease_seconds=3600),
@@ -58,9 +61,16 @@ def do_due() -> int:
 
 @shared_task(name=TICK)
 def tick() -> int:
-    """What nobody was woken for: recurring work, work whose time has come, and work whose worker died."""
+    """What nobody was woken for: the schedule, recurring work, work whose time has come or whose worker died."""
+    look_at_schedule()
     ensure_recurring()
     return do_due() if work.has_due(KINDS) else 0
+
+
+def _connect_urgently() -> None:
+    """An urgent message waits (spec connectors 3.6)."""
+    connect_urgently()
+    begin_what_waits()
 
 
 def _do_one(owner: str) -> bool:

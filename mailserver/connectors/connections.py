@@ -11,6 +11,7 @@ from mailserver.connectors import sealing
 from mailserver.connectors.changes import changeable, changed, set_fields
 from mailserver.connectors.checking import Problems, ServerInput, check_sender, check_servers, clean
 from mailserver.connectors.models import Collector, Connection, RelayServer, ScheduleItem, Sender
+from mailserver.connectors.runs import find_running
 from mailserver.connectors.values import MAX_CONNECTIONS
 from mailserver.errors import InvalidInput, Kind, MailError
 
@@ -43,8 +44,7 @@ def create_connection(
         present = list(Connection.objects.select_for_update().order_by("pk"))
         if len(present) >= MAX_CONNECTIONS:
             raise InvalidInput({"": [NO_ROOM]})
-        others = [row for row in present if not row.untouched]
-        connection = Connection(name=_free_name(present), is_default=not others)
+        connection = Connection(name=_free_name(present), is_default=not present)
         made = Sender(connection=connection)
         _change(connection, made, fields or {}, sender or {}, servers)
         if collectors:
@@ -78,7 +78,7 @@ def delete_connection(connection_id: int) -> list[str]:
         connection = _lock(connection_id)
         if not Connection.objects.exclude(pk=connection_id).exists():
             raise InvalidInput({"": [LAST_ONE]})
-        if connection.runs.filter(finished__isnull=True).exists():
+        if any(run.connection == connection_id for run in find_running()):
             raise InvalidInput({"": [f"{connection} is running. Stop it first, or wait until it has ended."]})
         links: list[Collector | ScheduleItem] = [*connection.collectors.all(), *connection.schedule_items.all()]
         connection.delete()

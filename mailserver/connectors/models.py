@@ -388,6 +388,10 @@ class ScheduleState(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     paused = models.BooleanField(default=False)
     paused_since = models.DateTimeField(null=True)
+    paused_by_file = models.CharField(max_length=60, blank=True)
+    """The file in the data folder that pauses it, as the worker last saw it (spec connectors 3.2)."""
+    resumed = models.DateTimeField(null=True)
+    """When somebody resumed it: pause files that are older go at the next tick."""
     minute = models.DateTimeField(null=True)
 
 
@@ -487,3 +491,27 @@ class RemoteTest(models.Model):
     ok = models.BooleanField(default=False)
     text = models.TextField(blank=True)
     transcript = models.TextField(blank=True)
+
+
+class ReportedError(models.Model):
+    """An error of a Sender or a Collector that lasts, and when the administrator was told (spec senders 8.7)."""
+
+    class Component(models.IntegerChoices):
+        """As scripts know them."""
+
+        SENDER = 1, "Sender"
+        COLLECTOR = 2, "Collector"
+
+    component = models.PositiveSmallIntegerField(choices=Component.choices)
+    object_id = models.BigIntegerField()
+    error = models.TextField()
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    reports = models.PositiveIntegerField(default=0)
+    last_report = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("component", "object_id"), name="reported_error_once")]
+
+    def __str__(self) -> str:
+        return self.error[:60]

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mailserver.connectors import sealing
+from mailserver.connectors.checking import ServerInput
 from mailserver.connectors.models import Collector, Connection, Sender
 from mailserver.connectors.values import (
     CollectMethod,
@@ -45,7 +48,6 @@ SENDER_FIELDS = (
 """Those that a row and `SenderSettings` call the same."""
 
 COLLECTOR_FIELDS = (
-    "id",
     "name",
     "enabled",
     "priority",
@@ -115,20 +117,22 @@ def connection_name(connection: int) -> str:
     return name or f"Connection {connection}"
 
 
-def sender_settings(row: Sender) -> SenderSettings:
-    """A row as a value. Its Connection and servers are read with it."""
-    servers = tuple(
-        RemoteServer(server.host, server.port, Encryption(server.encryption), row.verify_certificate)
-        for server in row.servers.all()
-    )
+def sender_settings(row: Sender, servers: Iterable[ServerInput] | None = None) -> SenderSettings:
+    """A row as a value, with other servers than its own if given. Numbers of what is not saved are 0."""
+    if servers is None:
+        own = row.servers.all() if row.pk else ()
+        servers = [ServerInput(server.host, server.port, server.encryption) for server in own]
     return SenderSettings(
-        id=row.pk,
+        id=row.pk or 0,
         name=row.connection.name,
-        connection=row.connection_id,
+        connection=row.connection_id or 0,
         connection_name=row.connection.name,
         default=row.connection.is_default,
         method=SendMethod(row.method),
-        servers=servers,
+        servers=tuple(
+            RemoteServer(server.host.strip(), server.port, Encryption(server.encryption), row.verify_certificate)
+            for server in servers
+        ),
         credentials=Credentials(
             LoginMethod(row.login_method),
             _username(row),
@@ -141,8 +145,9 @@ def sender_settings(row: Sender) -> SenderSettings:
 
 
 def collector_settings(row: Collector) -> CollectorSettings:
-    """A row as a value."""
+    """A row as a value; the number of what is not saved is 0."""
     return CollectorSettings(
+        id=row.pk or 0,
         method=CollectMethod(row.method),
         server=RemoteServer(row.server, row.port, Encryption(row.encryption), row.verify_certificate),
         credentials=Credentials(

@@ -199,3 +199,5 @@ class TaskResult:
 
     outcome: Outcome
     text: str = ""
+    connect_error: bool = False
+    """The other server could not be reached at all, or the line broke (spec senders 8.7)."""

@@ -38,7 +38,7 @@ app.conf.update(
     broker_url=_environment.broker_url or f"{SCHEME}://",
     broker_transport_options={} if _environment.broker_url else transport_options(_environment.data / "broker"),
     broker_connection_retry_on_startup=True,
-    imports=("workers.work", "workers.process"),
+    imports=("workers.work", "workers.performing", "workers.process"),
     task_queues=[Queue(_queue, expires=QUEUE_LIFE_SECONDS)],
     task_default_queue=_queue,
     task_default_exchange=_queue,

@@ -33,7 +33,7 @@ WORKER = (
         "--pool",
         "threads",
         "--concurrency",
-        "4",
+        "6",
     ),
     *("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"),
 )
