@@ -15,7 +15,7 @@ from django.core.management import call_command
 
 from mailserver import clock
 from mailserver.activity.services import forget_dead
-from mailserver.config.catalog import RUN_KEEP_DAYS
+from mailserver.config.connection_settings import RUN_KEEP_DAYS
 from mailserver.config.stored import get_setting
 from mailserver.connectors.remote_tests import forget_tests
 from mailserver.connectors.runs import forget_runs

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import available_timezones
 
+from mailserver.config.connection_settings import CONNECTION_SETTINGS
 from mailserver.config.setting import Effect as Effect
 from mailserver.config.setting import Setting as Setting
 from mailserver.connectors.dns_servers import BadDnsServer, parse_dns_servers
@@ -186,50 +187,6 @@ WELCOME_TEXT: Setting[str] = Setting(
     "Sent to a new user when 'Send a welcome message' is ticked. {name}, {full_name} and {address} are filled in.",
     maximum=20000,
 )
-CONNECTION_ERRORS: Setting[bool] = Setting(
-    "connections.error_messages",
-    True,
-    "Generate connection error messages",
-    "The main administrator gets a message when a Sender or a Collector fails.",
-)
-ALL_NETWORK_ERRORS: Setting[bool] = Setting(
-    "connections.all_network_errors",
-    False,
-    "Send all TCP/IP error messages",
-    "Every time another server cannot be reached, at once. Off: like other errors, only when the error lasts.",
-)
-ERROR_FIRST_MINUTES: Setting[int] = Setting(
-    "connections.error_first_minutes",
-    15,
-    "First error message after (minutes)",
-    "How long the same Sender or Collector must have failed. 0: the first message comes at once.",
-    minimum=0,
-    maximum=10080,
-)
-ERROR_SECOND_MINUTES: Setting[int] = Setting(
-    "connections.error_second_minutes",
-    60,
-    "Second error message after (minutes)",
-    "Counted from the first one. When it has worked in between, everything begins anew.",
-    minimum=1,
-    maximum=10080,
-)
-ERROR_LATER_MINUTES: Setting[int] = Setting(
-    "connections.error_later_minutes",
-    1440,
-    "Later error messages every (minutes)",
-    "Counted from the one before.",
-    minimum=1,
-    maximum=10080,
-)
-RUN_KEEP_DAYS: Setting[int] = Setting(
-    "connections.keep_days",
-    14,
-    "Keep the history of connections for (days)",
-    "What each run did, with the dialogue. Older ones are removed by the nightly housekeeping.",
-    minimum=1,
-    maximum=3650,
-)
 SETUP_DONE: Setting[str] = Setting(
     "console.setup_done",
     "",
@@ -254,12 +211,7 @@ GENERAL: tuple[Setting[Any], ...] = (
     RETURN_KILOBYTES,
     PREPARE_SEARCH,
     JOURNEY_KEEP_DAYS,
-    CONNECTION_ERRORS,
-    ALL_NETWORK_ERRORS,
-    ERROR_FIRST_MINUTES,
-    ERROR_SECOND_MINUTES,
-    ERROR_LATER_MINUTES,
-    RUN_KEEP_DAYS,
+    *CONNECTION_SETTINGS,
     LOG_MAX_KILOBYTES,
     DNS_DETECT,
     DNS_SERVERS,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from mailserver import clock
-from mailserver.config.catalog import (
+from mailserver.config.connection_settings import (
     ALL_NETWORK_ERRORS,
     CONNECTION_ERRORS,
     ERROR_FIRST_MINUTES,
