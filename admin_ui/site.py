@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from admin_ui import access, certificate, general, journeys, oauth, setup, status
+from admin_ui import access, certificate, general, journeys, oauth, queued_message, setup, status
 from admin_ui.login import LoginForm
 from admin_ui.own_password import own_password_page
 from admin_ui.pages import Page, PageView
@@ -35,6 +35,9 @@ class ConsoleSite(AdminSite):
             self._page("setup/", setup.setup_page, "setup"),
             self._page("where-is-my-mail/", journeys.journeys_page, "journeys"),
             self._page("where-is-my-mail/<str:ref>/", journeys.journey_page, "journey"),
+            self._page("queue/<int:number>/", queued_message.queued_message_page, "queued-message"),
+            self._page("queue/<int:number>/source/", queued_message.queued_source, "queued-source"),
+            self._page("queue/<int:number>/change/", queued_message.change_queued, "queued-change"),
             self._page("access/", access.global_access, "global-access"),
             self._page("settings/", general.settings_page, "settings"),
             self._page("certificate/", certificate.certificate_page, "certificate"),
