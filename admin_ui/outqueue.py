@@ -178,7 +178,8 @@ class QueueAdmin(ServiceAdmin[QueuedRecipient]):
     @admin.display(description="Sent by", ordering="client")
     def came_from(self, row: QueuedRecipient) -> SafeString:
         """Who logged in, and from where; this server's own messages came from nowhere."""
-        return format_html('{}<br><span class="pb-quiet">{}</span>', row.login or "(no login)", row.client or "this server")
+        who, where = row.login or "(no login)", row.client or "this server"
+        return format_html('{}<br><span class="pb-quiet">{}</span>', who, where)
 
     @admin.action(description="Hold: do not send for now", permissions=["delete"])
     def hold_selected(self, request: HttpRequest, queryset: QuerySet[QueuedRecipient]) -> None:

@@ -58,23 +58,23 @@ class _Stored:
     recipient: str
     status: str
     tries: int
-    queued: datetime
-    hold_until: datetime | None
     reverse_path: str
     notify: str
-    warned: datetime | None
     claim: str
-    next_attempt: datetime | None
-    last_attempt: datetime | None
-    last_server: str
-    last_reply: str
-    last_status: str
-    last_remote: bool
+    last_server: str = ""
+    last_reply: str = ""
+    last_status: str = ""
+    last_remote: bool = False
+    queued: datetime | None = None
+    hold_until: datetime | None = None
+    warned: datetime | None = None
+    next_attempt: datetime | None = None
+    last_attempt: datetime | None = None
 
-    def state(self) -> RowState:
+    def state(self, now: datetime) -> RowState:
         return RowState(
             tries=self.tries,
-            since=self.hold_until or self.queued,
+            since=self.hold_until or self.queued or now,
             has_sender=bool(self.reverse_path),
             notify=read_notify(self.notify),
             warned=self.warned is not None,
@@ -85,6 +85,11 @@ class _Stored:
         if attempt.result is AttemptResult.SENT:
             return self.status != QueuedRecipient.Status.SENT
         return self.claim == owner
+
+
+_ALL = tuple(_Stored.__dataclass_fields__)
+_NEEDED_IF_SENT = _ALL[: _ALL.index("last_server")]
+"""Times cost the most to read, and of what was sent nobody asks how old it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +119,10 @@ def record_lan(attempts: Sequence[Attempt], owner: str) -> None:
 def _record(attempts: Sequence[Attempt], owner: str, sender: int | None, policy: RetryPolicy) -> None:
     now = clock.now()
     with transaction.atomic():
-        rows = _lock({attempt.id for attempt in attempts})
+        only_sent = all(attempt.result is AttemptResult.SENT for attempt in attempts)
+        rows = _lock({attempt.id for attempt in attempts}, _NEEDED_IF_SENT if only_sent else _ALL)
         recorded = [
-            _Recorded(attempt, row, decide(attempt, row.state(), policy, now))
+            _Recorded(attempt, row, decide(attempt, row.state(now), policy, now))
             for attempt in {attempt.id: attempt for attempt in attempts}.values()
             if (row := rows.get(attempt.id)) is not None and row.takes(attempt, owner)
         ]
@@ -127,14 +133,11 @@ def _record(attempts: Sequence[Attempt], owner: str, sender: int | None, policy:
         _order_reports(tried)
 
 
-def _lock(ids: set[int]) -> dict[int, _Stored]:
+def _lock(ids: set[int], columns: Sequence[str]) -> dict[int, _Stored]:
     return {
         row[0]: _Stored(*row)
         for chunk in in_chunks(sorted(ids))
-        for row in QueuedRecipient.objects.select_for_update()
-        .filter(pk__in=chunk)
-        .order_by("pk")
-        .values_list(*_Stored.__dataclass_fields__)
+        for row in QueuedRecipient.objects.select_for_update().filter(pk__in=chunk).order_by("pk").values_list(*columns)
     }
 
 

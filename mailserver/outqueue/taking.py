@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
@@ -122,7 +121,7 @@ def _take(
         if not leases.confirm(lease, owner):
             raise MailError(Kind.IN_USE, f"the lease {lease} is not ours any more")
         _claim(choice, owner, ids)
-    return list(_read_messages(owner, ids))
+    return _read_messages(owner, ids)
 
 
 def _fills(chosen: Sequence[tuple[int, str]], limit: int) -> bool:
@@ -138,7 +137,7 @@ def _claim(choice: _Choice, owner: str, ids: Sequence[int]) -> None:
 
 def _void_stale_claims(choice: _Choice, lease: str, owner: str) -> int:
     """Claims of whoever had the lease before: he is gone, or has lost it."""
-    claimed = QueuedRecipient.objects.filter(claim__gt="").exclude(claim=owner)
+    claimed = QueuedRecipient.objects.filter(claim__gt="").exclude(claim=owner).order_by()
     stale = [
         id_
         for id_, sender, route in claimed.values_list("pk", "sender_id", "route")
@@ -181,6 +180,7 @@ def _choose(
     belongs = _belonging(choice)
     if belongs is None:
         return []
+    columns = _COLUMNS if belongs is not iter else _COLUMNS[:2]
     rows = _sorted(_due(choice.route, clock.now()), choice.order)
     if queued_before is not None:
         rows = rows.filter(queued__lt=queued_before)
@@ -188,7 +188,7 @@ def _choose(
     chosen: list[tuple[int, str]] = []
     refs: set[str] = set()
     for start, size in _windows(limit):
-        window = list(rows.values_list(*_COLUMNS)[start : start + size])
+        window = list(rows.values_list(*columns)[start : start + size])
         for row in belongs([row for row in window if row[0] not in left_out]):
             if row[1] not in refs and limit is not None and len(refs) == limit:
                 return chosen
@@ -284,33 +284,61 @@ def _first(chunks: Iterator[bytes], enough: int = 256 * 1024) -> Iterator[bytes]
 # ---------------------------------------------------------------- rows as values
 
 
-def _read_messages(owner: str, ids: Sequence[int]) -> Iterator[QueuedMessage]:
+class _Taken(NamedTuple):
+    """A claimed row. A plain tuple: the model's instances cost as much as all the rest of taking (measured)."""
+
+    id: int
+    ref: str
+    content_id: int
+    size: int
+    reverse_path: str
+    recipient: str
+    notify: str
+    original_recipient: str
+    dsn_return: str
+    envelope_id: str
+    smtputf8: bool
+    eight_bit: bool
+    login: str
+    client: str
+    subject: str
+    queued: datetime
+    tries: int
+    priority: int
+    last_attempt: datetime | None
+    route: str
+    lan_server: str
+    lan_login: str
+    lan_secret: bytes | None
+
+    @property
+    def envelope(self) -> tuple[object, ...]:
+        """What recipients of one message have in common."""
+        return (
+            self.ref,
+            self.content_id,
+            self.reverse_path,
+            self.dsn_return,
+            self.envelope_id,
+            self.lan_server,
+            self.lan_login,
+        )
+
+
+def _read_messages(owner: str, ids: Sequence[int]) -> list[QueuedMessage]:
     """In the order of `ids`, as far as they are this owner's."""
-    rows = {
-        row.pk: row for chunk in in_chunks(ids) for row in QueuedRecipient.objects.filter(pk__in=chunk, claim=owner)
-    }
-    claimed = [rows[id_] for id_ in ids if id_ in rows]
-    for _, group in groupby(sorted(claimed, key=_Places(claimed)), key=_same_envelope):
-        yield _message(list(group))
+    rows: dict[int, _Taken] = {}
+    for chunk in in_chunks(ids):
+        claimed = QueuedRecipient.objects.filter(pk__in=chunk, claim=owner).order_by()
+        rows.update((row[0], _Taken(*row)) for row in claimed.values_list(*_Taken._fields))
+    groups: dict[tuple[object, ...], list[_Taken]] = {}
+    for id_ in ids:
+        if id_ in rows:
+            groups.setdefault(rows[id_].envelope, []).append(rows[id_])
+    return [_message(group) for group in groups.values()]
 
 
-class _Places:
-    """Sorts rows of one envelope together, where the first of them stood."""
-
-    def __init__(self, rows: Sequence[QueuedRecipient]) -> None:
-        self._places: dict[_Row, int] = {}
-        for place, row in enumerate(rows):
-            self._places.setdefault(_same_envelope(row), place)
-
-    def __call__(self, row: QueuedRecipient) -> int:
-        return self._places[_same_envelope(row)]
-
-
-def _same_envelope(row: QueuedRecipient) -> _Row:
-    return (row.ref, row.content_id, row.reverse_path, row.dsn_return, row.envelope_id, row.lan_server, row.lan_login)
-
-
-def _message(rows: Sequence[QueuedRecipient]) -> QueuedMessage:
+def _message(rows: Sequence[_Taken]) -> QueuedMessage:
     row = rows[0]
     return QueuedMessage(
         ref=row.ref,
@@ -329,11 +357,11 @@ def _message(rows: Sequence[QueuedRecipient]) -> QueuedMessage:
     )
 
 
-def _one(row: QueuedRecipient) -> QueuedOne:
+def _one(row: _Taken) -> QueuedOne:
     address = read_address(row.recipient)
     assert address is not None
     return QueuedOne(
-        id=row.pk,
+        id=row.id,
         address=address,
         notify=read_notify(row.notify),
         original_recipient=row.original_recipient,
@@ -345,7 +373,7 @@ def _one(row: QueuedRecipient) -> QueuedOne:
     )
 
 
-def _lan_target(row: QueuedRecipient) -> LanTarget | None:
+def _lan_target(row: _Taken) -> LanTarget | None:
     if row.route != QueuedRecipient.Route.LAN:
         return None
     secret = bytes(row.lan_secret) if row.lan_secret is not None else None

@@ -15,14 +15,13 @@ from typing import TypeVar
 
 from mailserver import clock, notices
 from mailserver.errors import MailError
-from mailserver.outqueue.models import QueuedRecipient
 from mailserver.store.bulk import Row, Table
 from mailserver.store.chunks import in_chunks
 from mailserver.store.foreign import Claims, write_foreign
 from mailserver.store.interface import Filing, NewContent, Unit, UnitResult
 from mailserver.store.ledger import EntryState, Ledger, MailboxState, entries_of, mailboxes_of
 from mailserver.store.models import Content, Entry, Expunged, Mailbox
-from mailserver.store.records import JOURNEYS, STEPS, clean, journey_row, queued_rows, step_row, work_row
+from mailserver.store.records import JOURNEYS, QUEUED, STEPS, clean, journey_row, queued_rows, step_row, work_row
 from mailserver.values import ContentId, MailboxId, ModSeq, Uid
 from mailserver.work.models import WorkItem
 
@@ -208,13 +207,11 @@ def _update_entries(entries: Iterable[EntryState]) -> None:
 def _write_records(units: Sequence[Unit], kept: Iterable[tuple[Filing, ContentId]], now: datetime) -> None:
     JOURNEYS.insert(journey_row(record) for unit in units for record in unit.journeys)
     STEPS.insert(step_row(record) for unit in units for record in unit.steps)
-    QueuedRecipient.objects.bulk_create(
-        [
-            row
-            for filing, content in kept
-            for queued in filing.queued
-            for row in queued_rows(queued, filing.content, content, now)
-        ]
+    QUEUED.insert(
+        row
+        for filing, content in kept
+        for queued in filing.queued
+        for row in queued_rows(queued, filing.content, content, now)
     )
     WorkItem.objects.bulk_create([work_row(new, now) for unit in units for new in unit.work])
     write_foreign(units, now)

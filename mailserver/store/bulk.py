@@ -9,7 +9,8 @@ come from the models; nothing here knows what the rows mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -34,6 +35,7 @@ PLAIN = (CharField, TextField, IntegerField, BooleanField, BinaryField, ForeignK
 """Drivers take their values as they are; times and JSON are prepared as the database wants them."""
 
 Row = tuple[Any, ...]
+Adapt = Callable[[datetime | None], Any]
 
 
 class Table:
@@ -70,14 +72,16 @@ class Table:
 
     def update(self, rows: Iterable[Row]) -> None:
         """Set the named columns but the first, of plain values and times, where the first has this value."""
-        parameters = [(*self._prepare_times(row)[1:], row[0]) for row in rows]
+        adapt = _adapt_times(connection)
+        parameters = [(*self._with_times(row, adapt)[1:], row[0]) for row in rows]
         if parameters:
             with connection.cursor() as cursor:
                 cursor.executemany(_update_statement(self._table, self._named), parameters)
 
     def _insert(self, rows: Iterable[Row], ending: str) -> list[int]:
         database = connections[DEFAULT_DB_ALIAS]
-        prepared = [self._prepare(row, database) for row in rows]
+        adapt = _adapt_times(database)
+        prepared = [self._prepare(row, database, adapt) for row in rows]
         size = PARAMETERS // len(self._columns)
         ids: list[int] = []
         for start in range(0, len(prepared), size):
@@ -89,21 +93,31 @@ class Table:
                     ids += [key for (key,) in cursor.fetchall()]
         return ids
 
-    def _prepare_times(self, row: Row) -> Row:
-        if not self._named_times:
-            return row
+    def _with_times(self, row: Row, adapt: Adapt) -> Sequence[Any]:
         values = list(row)
         for place in self._named_times:
-            values[place] = connection.ops.adapt_datetimefield_value(values[place])
-        return tuple(values)
+            values[place] = adapt(values[place])
+        return values
 
-    def _prepare(self, row: Row, database: BaseDatabaseWrapper) -> list[Any]:
+    def _prepare(self, row: Row, database: BaseDatabaseWrapper, adapt: Adapt) -> list[Any]:
         values = [*row, *self._defaults]
         for place in self._times:
-            values[place] = database.ops.adapt_datetimefield_value(values[place])
+            values[place] = adapt(values[place])
         for place, field in self._others:
             values[place] = field.get_db_prep_save(values[place], database)
         return values
+
+
+def _adapt_times(database: BaseDatabaseWrapper) -> Adapt:
+    """Times as the database wants them. Most rows of a batch have the same ones, and SQLite wants text."""
+    adapted: dict[datetime | None, Any] = {None: None}
+
+    def adapt(moment: datetime | None) -> Any:
+        if moment not in adapted:
+            adapted[moment] = database.ops.adapt_datetimefield_value(moment)
+        return adapted[moment]
+
+    return adapt
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from mailserver.journey.models import Journey, JourneyEvent
 from mailserver.journey.records import JourneyRecord, JourneyStepRecord
@@ -34,6 +33,12 @@ JOURNEYS = Table(
     "message_id",
     "size",
 )
+QUEUED_COLUMNS = (
+    "recipient", "domain", "notify", "original_recipient", "ref", "content", "user", "reverse_path", "dsn_return",
+    "envelope_id", "smtputf8", "eight_bit", "size", "queued", "login", "client", "subject", "priority", "urgent",
+    "status", "hold_until", "delete_after", "route", "lan_server", "lan_login", "lan_secret",
+)  # fmt: skip
+QUEUED = Table(QueuedRecipient, *QUEUED_COLUMNS)
 STEPS = Table(JourneyEvent, "journey", "at", "kind", "recipient", "detail")
 
 
@@ -69,44 +74,44 @@ def step_row(record: JourneyStepRecord) -> Row:
     return (record.ref, record.at, record.kind.value, fit(record.recipient, 320), fit(record.detail, 1000))
 
 
-def queued_rows(new: NewQueued, content: NewContent, content_id: ContentId, now: datetime) -> Iterable[QueuedRecipient]:
+def queued_rows(new: NewQueued, content: NewContent, content_id: ContentId, now: datetime) -> Iterable[Row]:
     """One row for each recipient of the envelope."""
     envelope = new.envelope
+    same = (
+        content.ref,
+        content_id,
+        new.user,
+        fit(str(envelope.reverse_path or ""), 320),
+        envelope.dsn_return.value if envelope.dsn_return else "",
+        fit(envelope.envelope_id, 100),
+        envelope.smtputf8,
+        envelope.eight_bit,
+        content.size,
+        now,
+        fit(new.login, 320),
+        fit(new.client, 64),
+        fit(content.fields.get("subject", ""), 400),
+        new.priority,
+        new.urgent,
+        (QueuedRecipient.Status.HELD if new.hold else QueuedRecipient.Status.WAITING).value,
+        now + timedelta(seconds=new.hold_seconds) if new.hold_seconds else None,
+        now + timedelta(seconds=new.delete_after_seconds) if new.delete_after_seconds else None,
+        *_lan_columns(new.lan),
+    )
     for recipient in envelope.recipients:
-        yield QueuedRecipient(
-            ref=content.ref,
-            content_id=content_id,
-            user_id=new.user,
-            reverse_path=fit(str(envelope.reverse_path or ""), 320),
-            recipient=fit(str(recipient.address), 320),
-            domain=fit(recipient.address.domain, 255),
-            notify=_format_notify(recipient),
-            original_recipient=fit(recipient.original_recipient, 600),
-            dsn_return=envelope.dsn_return.value if envelope.dsn_return else "",
-            envelope_id=fit(envelope.envelope_id, 100),
-            smtputf8=envelope.smtputf8,
-            eight_bit=envelope.eight_bit,
-            size=content.size,
-            queued=now,
-            login=fit(new.login, 320),
-            client=fit(new.client, 64),
-            subject=fit(content.fields.get("subject", ""), 400),
-            priority=new.priority,
-            urgent=new.urgent,
-            status=QueuedRecipient.Status.HELD if new.hold else QueuedRecipient.Status.WAITING,
-            hold_until=now + timedelta(seconds=new.hold_seconds) if new.hold_seconds else None,
-            delete_after=now + timedelta(seconds=new.delete_after_seconds) if new.delete_after_seconds else None,
-            **(_lan_columns(new.lan) if new.lan is not None else {}),
+        yield (
+            fit(str(recipient.address), 320),
+            fit(recipient.address.domain, 255),
+            _format_notify(recipient),
+            fit(recipient.original_recipient, 600),
+            *same,
         )
 
 
-def _lan_columns(lan: LanTarget) -> dict[str, Any]:
-    return {
-        "route": QueuedRecipient.Route.LAN,
-        "lan_server": fit(lan.server, 300),
-        "lan_login": fit(lan.login, 320),
-        "lan_secret": lan.secret,
-    }
+def _lan_columns(lan: LanTarget | None) -> Row:
+    if lan is None:
+        return (QueuedRecipient.Route.SENDERS.value, "", "", None)
+    return (QueuedRecipient.Route.LAN.value, fit(lan.server, 300), fit(lan.login, 320), lan.secret)
 
 
 def _format_notify(recipient: Recipient) -> str:
