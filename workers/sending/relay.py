@@ -9,13 +9,13 @@ lasts, and one that the server ends between messages is replaced.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mailserver import clock
 from mailserver.connectors.values import Outcome, RemoteServer, TaskResult
 from mailserver.hooks.events import SendLimits, SendStarted
-from mailserver.outqueue.values import QueuedOne
+from mailserver.outqueue.values import Attempt, QueuedOne
 from protocols.smtp.client import CannotSend, SessionOptions, SmtpClient, Stage
 from workers.sending.feed import Feed
 from workers.sending.outbound import (
@@ -145,10 +145,18 @@ class RelayRun:
         """Whatever could be sent now waits for its next try; its age goes on (spec senders 7.3)."""
         reply = error.reply.text if error.reply is not None else f"451 4.4.1 {error.text}"
         reply = reply if reply.startswith("4") else f"451 4.4.1 {error.text}"
+        await self._record_everything(lambda recipients: unreached(recipients, reply, clock.now()))
+
+    async def _record_everything(self, judge: Callable[[Sequence[QueuedOne]], list[Attempt]]) -> None:
+        """The same of whatever waits."""
+        attempts: list[Attempt] = []
         while not self.stopping and (outbound := await self._feed.next()) is not None:
             self._feed.leave(outbound.queued.recipients)
-            attempts = unreached(outbound.queued.recipients, reply, clock.now())
-            await self._run.recorder.record(attempts)
+            attempts += judge(outbound.queued.recipients)
+            if not self._feed.waiting:
+                await self._run.recorder.record(attempts)
+                attempts = []
+        await self._run.recorder.record(attempts)
 
     # ------------------------------------------------------------ sending
 
@@ -158,6 +166,7 @@ class RelayRun:
         while self._working:
             done, _ = await asyncio.wait(self._working, return_when=asyncio.FIRST_COMPLETED)
             self._working -= done
+            self._run.recorder.sessions = max(1, len(self._working))
             for task in done:
                 task.result()
             if not self._working and not self._problem and not self._over:
@@ -176,6 +185,7 @@ class RelayRun:
 
     def _begin_session(self) -> None:
         self._working.add(asyncio.create_task(self._work()))
+        self._run.recorder.sessions = len(self._working)
 
     def _begin_further_session(self) -> None:
         """Only without limits: those count for one session."""
@@ -258,9 +268,7 @@ class RelayRun:
 
     async def _hold_for_rate(self) -> None:
         """The limit of recipients in a time is used up: again in a minute, when some of it is free."""
-        while not self.stopping and (outbound := await self._feed.next()) is not None:
-            self._feed.leave(outbound.queued.recipients)
-            await self._run.recorder.record(untried(outbound.queued.recipients, self._rate_hold()))
+        await self._record_everything(lambda recipients: untried(recipients, self._rate_hold()))
         self._run.told.note(
             f"The limit of {self._run.sender.rate_recipients} recipients in {self._run.sender.rate_minutes} minutes is"
             " reached. The rest is sent later."
