@@ -84,7 +84,7 @@ class ServiceAdmin(ModelAdmin[M]):
             tell_refusal(request, error)
         return HttpResponseRedirect(self._url("change", object_id))
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, str] | None = None) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list; an action that a service refuses is explained above it."""
         try:
             return super().changelist_view(request, extra_context)

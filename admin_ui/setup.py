@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The set-up page: four steps from a running server to mail that arrives, on one page, each done or skipped.
+"""The set-up page: five steps from a running server to mail that arrives, on one page, each done or skipped.
 
 What is done is remembered in the setting `console.setup_done`, so that the page stops opening by itself.
 """
@@ -25,6 +25,9 @@ from mailserver.config.building import machine_name
 from mailserver.config.catalog import DEFAULT_DOMAIN, HOSTNAME, MIN_PASSWORD_LENGTH, SETUP_DONE, ServiceKind
 from mailserver.config.models import Service
 from mailserver.config.services import get_setting, set_setting
+from mailserver.connectors import services as connectors
+from mailserver.connectors.models import Connection, Encryption, LoginMethod, Sender
+from mailserver.connectors.serverlines import parse_servers
 from mailserver.errors import InvalidInput, MailError
 from mailserver.journey.records import next_ref
 from mailserver.pipeline.own_mail import OwnMessage, build_own_unit
@@ -40,6 +43,7 @@ class Step(enum.StrEnum):
     DOMAIN = "domain"
     USERS = "users"
     ARRIVAL = "arrival"
+    SENDING = "sending"
     TEST = "test"
 
 
@@ -47,6 +51,7 @@ TITLES: dict[Step, str] = {
     Step.DOMAIN: "Your domain",
     Step.USERS: "The people who get mail",
     Step.ARRIVAL: "How mail arrives",
+    Step.SENDING: "How mail leaves",
     Step.TEST: "Try it",
 }
 TEST_TEXT = """This message was written by the set-up page of your mail server.
@@ -96,6 +101,46 @@ class NewUserForm(forms.Form):
         return f"{user.address} can receive and send mail now."
 
 
+class SendingForm(forms.Form):
+    """How mail for others leaves: the Sender of the first Connection; more is on its own page."""
+
+    method = forms.ChoiceField(label="Send", choices=Sender.Method.choices, widget=Select())
+    server = forms.CharField(
+        label="Provider's server",
+        required=False,
+        max_length=300,
+        widget=TextInput(attrs={"placeholder": "smtp.example.net:587", "autocomplete": "off"}),
+        help_text="The name and, after a colon, the port: mostly 587 with STARTTLS, or 465 with TLS.",
+    )
+    encryption = forms.ChoiceField(choices=Encryption.choices, initial=Encryption.STARTTLS, widget=Select())
+    username = forms.CharField(
+        label="User name", required=False, max_length=320, widget=TextInput(attrs={"autocomplete": "off"})
+    )
+    password = forms.CharField(
+        required=False, strip=False, widget=PasswordInput(attrs={"autocomplete": "new-password"})
+    )
+
+    def save(self) -> str:
+        """Change the first Connection, and have it send at once."""
+        data = self.cleaned_data
+        connection = Connection.objects.order_by("-is_default", "pk").first()
+        sender: dict[str, object] = {"method": data["method"], "enabled": True, "send_immediately": True}
+        if data["method"] == Sender.Method.DIRECT:
+            servers, said = [], "Mail for others goes to each recipient's server."
+        else:
+            servers = parse_servers(data["server"], data["encryption"])
+            if not servers:
+                raise InvalidInput({"server": ["Write the name of your provider's server."]})
+            login = LoginMethod.AUTOMATIC if data["username"] else LoginMethod.NONE
+            sender |= {"login_method": login, "username": data["username"], "password": data["password"]}
+            said = f"Mail for others goes through {servers[0].host}."
+        if connection is None:
+            connectors.create_connection(sender=sender, servers=servers)
+        else:
+            connectors.update_connection(connection.pk, sender=sender, servers=servers)
+        return said
+
+
 class TestMessageForm(forms.Form):
     """Who gets the test message."""
 
@@ -132,6 +177,7 @@ def setup_page(request: HttpRequest) -> Page | HttpResponse:
     forms_by_step: dict[Step, forms.Form] = {
         Step.DOMAIN: DomainForm(initial={"name": default_domain()}, prefix=Step.DOMAIN),
         Step.USERS: NewUserForm(prefix=Step.USERS),
+        Step.SENDING: SendingForm(prefix=Step.SENDING),
         Step.TEST: TestMessageForm(initial={"user": request.user.pk}, prefix=Step.TEST),
     }
     if request.method == "POST":
@@ -161,6 +207,7 @@ def _context(forms_by_step: dict[Step, forms.Form]) -> dict[str, Any]:
         "hostname": _public_name(),
         "doors": doors,
         "nobody_outside": not any(door.is_open for door in doors),
+        "connection": Connection.objects.select_related("sender").order_by("-is_default", "pk").first(),
     }
 
 
@@ -179,7 +226,11 @@ def _add_user(request: HttpRequest) -> forms.Form | None:
     return _save(request, None, NewUserForm(request.POST, prefix=Step.USERS))
 
 
-def _save(request: HttpRequest, step: Step | None, form: DomainForm | NewUserForm) -> forms.Form | None:
+def _choose_sending(request: HttpRequest) -> forms.Form | None:
+    return _save(request, Step.SENDING, SendingForm(request.POST, prefix=Step.SENDING))
+
+
+def _save(request: HttpRequest, step: Step | None, form: DomainForm | NewUserForm | SendingForm) -> forms.Form | None:
     """None when it is saved; else the form with its complaints."""
     if not form.is_valid():
         return form
@@ -188,7 +239,8 @@ def _save(request: HttpRequest, step: Step | None, form: DomainForm | NewUserFor
     except InvalidInput as error:
         for name, sentences in error.messages.items():
             for sentence in sentences:
-                form.add_error(name if name in form.fields else None, sentence)
+                place = "server" if name == "servers" else name
+                form.add_error(place if place in form.fields else None, sentence)
         return form
     if step is not None:
         _mark(step, done=True)
@@ -239,6 +291,7 @@ ACTIONS: dict[Step, Callable[[HttpRequest], forms.Form | None]] = {
     Step.DOMAIN: _add_domain,
     Step.USERS: _add_user,
     Step.ARRIVAL: lambda request: None,
+    Step.SENDING: _choose_sending,
     Step.TEST: _send_test,
 }
 

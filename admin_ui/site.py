@@ -10,7 +10,19 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from admin_ui import access, certificate, general, journeys, oauth, queued_message, setup, status
+from admin_ui import (
+    access,
+    certificate,
+    connecting,
+    general,
+    journeys,
+    oauth,
+    queued_message,
+    remote_tests,
+    run_pages,
+    setup,
+    status,
+)
 from admin_ui.login import LoginForm
 from admin_ui.own_password import own_password_page
 from admin_ui.pages import Page, PageView
@@ -30,22 +42,27 @@ class ConsoleSite(AdminSite):
     def extra_urls(self) -> list[URLPattern]:
         """The pages that belong to no table."""
         return [
-            self._page("status/live/", status.status_fragment, "status-live"),
-            self._page("status/end-session/", status.end_session, "end-session"),
-            self._page("setup/", setup.setup_page, "setup"),
-            self._page("where-is-my-mail/", journeys.journeys_page, "journeys"),
-            self._page("where-is-my-mail/<str:ref>/", journeys.journey_page, "journey"),
-            self._page("queue/<int:number>/", queued_message.queued_message_page, "queued-message"),
-            self._page("queue/<int:number>/source/", queued_message.queued_source, "queued-source"),
-            self._page("queue/<int:number>/change/", queued_message.change_queued, "queued-change"),
-            self._page("access/", access.global_access, "global-access"),
-            self._page("settings/", general.settings_page, "settings"),
-            self._page("certificate/", certificate.certificate_page, "certificate"),
-            self._page("oauth/callback/", oauth.callback, "oauth-callback"),
-            self._page("oauth/<int:account>/", oauth.sign_in_page, "oauth-sign-in"),
-            self._page("oauth/<int:account>/live/", oauth.sign_in_fragment, "oauth-live"),
-            self._page("oauth/<int:account>/browser/", oauth.begin_in_browser, "oauth-browser"),
-            self._page("oauth/<int:account>/device/", oauth.begin_on_device, "oauth-device"),
+            self.page("status/live/", status.status_fragment, "status-live"),
+            self.page("status/end-session/", status.end_session, "end-session"),
+            self.page("setup/", setup.setup_page, "setup"),
+            self.page("where-is-my-mail/", journeys.journeys_page, "journeys"),
+            self.page("where-is-my-mail/<str:ref>/", journeys.journey_page, "journey"),
+            self.page("queue/<int:number>/", queued_message.queued_message_page, "queued-message"),
+            self.page("queue/<int:number>/source/", queued_message.queued_source, "queued-source"),
+            self.page("queue/<int:number>/change/", queued_message.change_queued, "queued-change"),
+            self.page("access/", access.global_access, "global-access"),
+            self.page("settings/", general.settings_page, "settings"),
+            self.page("certificate/", certificate.certificate_page, "certificate"),
+            self.page("oauth/callback/", oauth.callback, "oauth-callback"),
+            self.page("oauth/<int:account>/", oauth.sign_in_page, "oauth-sign-in"),
+            self.page("oauth/<int:account>/live/", oauth.sign_in_fragment, "oauth-live"),
+            self.page("oauth/<int:account>/browser/", oauth.begin_in_browser, "oauth-browser"),
+            self.page("oauth/<int:account>/device/", oauth.begin_on_device, "oauth-device"),
+            self.page("connect-now/", connecting.connect_now, "connect-now"),
+            self.page("runs/<int:run>/", run_pages.run_page, "run"),
+            self.page("runs/<int:run>/live/", run_pages.run_fragment, "run-live"),
+            self.page("runs/<int:run>/stop/", connecting.stop_run, "run-stop"),
+            self.page("tests/<int:test>/live/", remote_tests.test_fragment, "test-live"),
         ]
 
     def index(  # type: ignore[override]
@@ -70,7 +87,9 @@ class ConsoleSite(AdminSite):
         answer = own_password_page(request)
         return self._framed(request, answer)
 
-    def _page(self, route: str, view: PageView, name: str) -> URLPattern:
+    def page(self, route: str, view: PageView, name: str) -> URLPattern:
+        """An address for a view that answers with a Page; tables use it for pages of their own."""
+
         def show(request: HttpRequest, **arguments: Any) -> HttpResponse:
             return self._framed(request, view(request, **arguments))
 

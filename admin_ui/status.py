@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST
 
+from admin_ui import connecting
 from admin_ui.certificate import EXPIRES_SOON_DAYS
 from admin_ui.pages import Page
 from mailserver import clock
@@ -89,12 +90,12 @@ class Picture:
 
 def status_page(request: HttpRequest) -> Page:
     """The whole page."""
-    return Page("console/status.html", "What is running", {"picture": _look(), "refresh_seconds": REFRESH_SECONDS})
+    return Page("console/status.html", "What is running", {**_context(), "refresh_seconds": REFRESH_SECONDS})
 
 
 def status_fragment(request: HttpRequest) -> HttpResponse:
     """The part that refreshes itself."""
-    return render(request, "console/status_live.html", {"picture": _look()})
+    return render(request, "console/status_live.html", _context())
 
 
 @require_POST
@@ -105,6 +106,10 @@ def end_session(request: HttpRequest) -> HttpResponse:
         ask(int(process), END_SESSION, key)
         messages.success(request, "The session is being ended. This takes a second or two.")
     return HttpResponseRedirect(reverse("admin:index"))
+
+
+def _context() -> dict[str, object]:
+    return {"picture": _look(), "connecting": connecting.look()}
 
 
 def _look() -> Picture:

@@ -50,7 +50,17 @@ NAVIGATION: list[dict[str, Any]] = [
         "items": [
             _item("Mailboxes", "inbox", "store_mailbox_changelist"),
             _item("Outgoing queue", "outbox", "outqueue_queuedrecipient_changelist"),
+        ],
+    },
+    {
+        "title": "Outside",
+        "items": [
+            _item("Connections", "hub", "connectors_connection_changelist"),
+            _item("Collectors", "move_to_inbox", "connectors_collector_changelist"),
+            _item("Schedule", "schedule", "connectors_scheduleitem_changelist"),
+            _item("Download rules", "rule", "connectors_downloadrule_changelist"),
             _item("OAuth2 accounts", "key", "connectors_oauthaccount_changelist"),
+            _item("History", "history", "connectors_connectionrun_changelist"),
         ],
     },
     {

@@ -4,21 +4,18 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_domain_name
 from django.db import models as django_models
 
-from mailserver.connectors.accepted import find_problems
 from mailserver.connectors.dns_servers import BadDnsServer, parse_dns_servers
 from mailserver.connectors.download_rules import parse_conditions
 from mailserver.connectors.models import Collector, DownloadRule, Encryption, LoginMethod, ScheduleItem, Sender
 from mailserver.connectors.overrides import read_overrides
-from mailserver.connectors.special_fields import parse_special_fields
+from mailserver.connectors.serverlines import ServerInput
 from mailserver.errors import InvalidInput
-from mailserver.outqueue.domain_filter import read_filter
 from mailserver.users.services import find_user
 
 Problems = dict[str, list[str]]
@@ -31,15 +28,6 @@ ACROSS_MIDNIGHT = (
     "The end is before the start. A range cannot pass midnight: make two items instead, such as 21:00 to 23:59 and"
     " 00:00 to 09:00."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ServerInput:
-    """A line of a relay's list of servers, as somebody gives it."""
-
-    host: str
-    port: int = 25
-    encryption: str = Encryption.OPPORTUNISTIC.value
 
 
 def clean(row: django_models.Model) -> Problems:
@@ -66,8 +54,6 @@ def check_sender(sender: Sender) -> Problems:
         problems["dns_servers"] = [str(error)]
     if wrong := read_overrides(sender.dns_overrides)[1]:
         problems["dns_overrides"] = [str(problem) for problem in wrong]
-    if unread := read_filter(sender.domain_filter).problems:
-        problems["domain_filter"] = [str(problem) for problem in unread]
     if sender.ehlo_name and not is_host(sender.ehlo_name):
         problems["ehlo_name"] = [f"{sender.ehlo_name!r} is not a host name; write one like mail.example.com."]
     if sender.warn_hours >= sender.give_up_hours:
@@ -119,9 +105,6 @@ def check_routing(collector: Collector) -> Problems:
         return problems
     if collector.routing == routing.HEADERS:
         problems |= _needed(collector, "accepted_domains", "Say which domains or addresses are yours.")
-        if wrong := find_problems(collector.accepted_domains):
-            problems["accepted_domains"] = wrong
-        problems |= problems_of(lambda: parse_special_fields(collector.special_fields))
     if collector.routing == routing.ONE_ADDRESS:
         problems |= _needed(collector, "shared_address", "Say which address is shared.")
     if collector.routing == routing.SUBJECT and not (collector.marker_prefix and collector.marker_suffix):
@@ -141,20 +124,16 @@ def check_item(item: ScheduleItem) -> Problems:
 
 
 def check_rule(rule: DownloadRule) -> Problems:
-    """A download rule: an action that names somebody needs somebody."""
+    """A download rule: an action that names somebody needs somebody, and conditions must be readable."""
+    problems: Problems = {}
     named = ("redirect", "copy")
     if any(word in rule.action for word in named) and not rule.targets.strip():
-        return {"targets": ["This action needs somebody to redirect or copy to."]}
-    return problems_of(lambda: parse_conditions(rule.conditions))
-
-
-def problems_of(check: Callable[[], object]) -> Problems:
-    """What a check raises as InvalidInput."""
+        problems["targets"] = ["This action needs somebody to redirect or copy to."]
     try:
-        check()
+        parse_conditions(rule.conditions)
     except InvalidInput as error:
-        return error.messages
-    return {}
+        problems |= error.messages
+    return problems
 
 
 def is_host(text: str) -> bool:

@@ -9,9 +9,10 @@ from django.db import transaction
 
 from mailserver.connectors import sealing
 from mailserver.connectors.changes import changeable, changed, set_fields
-from mailserver.connectors.checking import Problems, ServerInput, check_sender, check_servers, clean
+from mailserver.connectors.checking import Problems, check_sender, check_servers, clean
 from mailserver.connectors.models import Collector, Connection, RelayServer, ScheduleItem, Sender
 from mailserver.connectors.runs import find_running
+from mailserver.connectors.serverlines import ServerInput
 from mailserver.connectors.values import MAX_CONNECTIONS
 from mailserver.errors import InvalidInput, Kind, MailError
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mailserver.connectors import sealing
-from mailserver.connectors.checking import ServerInput
 from mailserver.connectors.models import Collector, Connection, Sender
+from mailserver.connectors.serverlines import ServerInput
 from mailserver.connectors.values import (
     CollectMethod,
     CollectorSettings,

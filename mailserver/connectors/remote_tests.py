@@ -18,11 +18,12 @@ from django.db import transaction
 from mailserver import clock
 from mailserver.connectors import sealing
 from mailserver.connectors.changes import changed, set_fields
-from mailserver.connectors.checking import Problems, ServerInput, check_collector, check_sender, check_servers
+from mailserver.connectors.checking import Problems, check_collector, check_sender, check_servers
 from mailserver.connectors.collectors import COLLECTOR_FIELDS
 from mailserver.connectors.connections import SENDER_FIELDS
 from mailserver.connectors.models import Collector, Connection, RemoteTest, Sender
 from mailserver.connectors.reading import collector_settings, sender_settings
+from mailserver.connectors.serverlines import ServerInput
 from mailserver.connectors.values import (
     CollectMethod,
     CollectorSettings,

@@ -7,7 +7,6 @@ nothing has changed. Passwords go in and never come out again: what is stored is
 
 from __future__ import annotations
 
-from mailserver.connectors.checking import ServerInput
 from mailserver.connectors.collectors import (
     create_collector,
     delete_account,
@@ -27,6 +26,7 @@ from mailserver.connectors.connections import (
     forget_untouched_connection,
     update_connection,
 )
+from mailserver.connectors.serverlines import ServerInput
 from mailserver.connectors.timetable import create_item, delete_items, forget_untouched_items, update_item
 
 __all__ = [

@@ -210,8 +210,7 @@ class _Session:
     async def _starttls(self, line: str) -> None:
         if not await self._say(b"220 go ahead\r\n", "STARTTLS"):
             return
-        if self._context is None:
-            return  # It said yes, and does not know how.
+        assert self._context is not None
         await self._writer.start_tls(self._context)
         self._encrypted = True
 

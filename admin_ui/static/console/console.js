@@ -21,12 +21,17 @@
           if (!answer.ok) throw new Error(String(answer.status));
           show(await answer.text());
           failures = 0;
+          if (hasEnded()) return;
         } catch {
           failures += 1;
         }
         notice.hidden = failures < LOST_AFTER;
       }
       setTimeout(refresh, pause);
+    }
+
+    function hasEnded() {
+      return live.matches("[data-refresh-ended]") || live.querySelector("[data-refresh-ended]") !== null;
     }
 
     function show(html) {
@@ -36,7 +41,7 @@
       if (value) live.querySelector(`button[value="${CSS.escape(value)}"]`)?.focus();
     }
 
-    setTimeout(refresh, pause);
+    if (!hasEnded()) setTimeout(refresh, pause);
   }
 
   function judge(password, minimum) {

@@ -30,7 +30,7 @@ def administrator(db: None, secrets: Secrets) -> User:
     user = find_user("postmaster")
     assert user is not None
     set_password(user.pk, secrets)
-    set_setting(SETUP_DONE.name, "domain users arrival test")
+    set_setting(SETUP_DONE.name, "domain users arrival sending test")
     user.refresh_from_db()
     return user
 

@@ -11,6 +11,7 @@ from mailserver.config.catalog import SETUP_DONE, ServiceKind
 from mailserver.config.models import Service
 from mailserver.config.services import get_setting, set_setting, update_service
 from mailserver.config.snapshot import Binding
+from mailserver.connectors.reading import read_senders
 from mailserver.journey.models import Journey
 from mailserver.store.models import Entry
 from mailserver.users.models import User
@@ -100,7 +101,7 @@ def test_the_test_message_needs_a_user_who_is_there(browser: Client) -> None:
     assert done() == set()
 
 
-@pytest.mark.parametrize("step", ["domain", "users", "arrival", "test"])
+@pytest.mark.parametrize("step", ["domain", "users", "arrival", "sending", "test"])
 def test_a_step_is_skipped_and_reopened(browser: Client, step: str) -> None:
     browser.post(PAGE, {"step": step, "mark": ""})
     assert done() == {step}
@@ -110,7 +111,7 @@ def test_a_step_is_skipped_and_reopened(browser: Client, step: str) -> None:
 
 def test_everything_can_be_skipped_at_once(browser: Client) -> None:
     browser.post(PAGE, {"step": "", "mark": ""})
-    assert done() == {"domain", "users", "arrival", "test"}
+    assert done() == {"domain", "users", "arrival", "sending", "test"}
     assert "Set-up is done" in browser.get(PAGE).content.decode()
 
 
@@ -118,3 +119,38 @@ def test_everything_can_be_skipped_at_once(browser: Client) -> None:
 def test_a_form_without_meaning_changes_nothing(browser: Client, form: dict[str, str]) -> None:
     assert browser.post(PAGE, form).status_code == 302
     assert done() == set()
+
+
+def test_mail_leaves_through_the_server_that_is_named(browser: Client) -> None:
+    form = {
+        "step": "sending",
+        "sending-method": "smtp-relay",
+        "sending-server": "smtp.example.net:587",
+        "sending-encryption": "starttls",
+        "sending-username": "office",
+        "sending-password": "top-secret",
+    }
+    assert browser.post(PAGE, form).status_code == 302
+    (sender,) = read_senders()
+    assert [(server.host, server.port, server.encryption) for server in sender.servers] == [
+        ("smtp.example.net", 587, "starttls")
+    ]
+    assert (sender.credentials.username, sender.credentials.password) == ("office", "top-secret")
+    assert sender.send_immediately
+    assert done() == {"sending"}
+
+
+@pytest.mark.parametrize(
+    ("server", "complaint"), [("", "name of your provider"), ("smtp.example.net 587", "not one of")]
+)
+def test_a_wrong_server_is_said_in_its_step(browser: Client, server: str, complaint: str) -> None:
+    form = {"step": "sending", "sending-method": "smtp-relay", "sending-server": server, "sending-encryption": "tls"}
+    response = browser.post(PAGE, form)
+    assert complaint in " ".join(response.context["forms"]["sending"].errors["server"])
+    assert done() == set()
+
+
+def test_mail_goes_straight_to_its_recipients(browser: Client) -> None:
+    form = {"step": "sending", "sending-method": "smtp-direct", "sending-encryption": "tls"}
+    assert browser.post(PAGE, form).status_code == 302
+    assert [sender.method for sender in read_senders()] == ["smtp-direct"]
