@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models import QuerySet
 
 from mailserver.database import translate
 from mailserver.errors import Kind, MailError
 from mailserver.mime.envelope import MessageEnvelope
-from mailserver.store import folder_rows, mailboxes
-from mailserver.store.batch import parse_flags
+from mailserver.store import entry_rows, folder_rows, mailboxes
 from mailserver.store.blobs import BlobStore
 from mailserver.store.chunks import in_chunks
 from mailserver.store.derived import Derived
@@ -30,6 +27,7 @@ from mailserver.store.folder_data import AccessEntry, Granted, Usage
 from mailserver.store.interface import (
     Changes,
     Entry,
+    EntryTable,
     LockToken,
     Mailbox,
     MailboxCounts,
@@ -40,7 +38,6 @@ from mailserver.store.interface import (
 from mailserver.store.maildrop import MaildropLocks
 from mailserver.store.message_data import StoredStructure
 from mailserver.store.models import Content, Expunged
-from mailserver.store.models import Entry as EntryRow
 from mailserver.store.models import Mailbox as MailboxRow
 from mailserver.store.spool import SpoolWriter
 from mailserver.store.textindex_opening import open_text_index
@@ -48,7 +45,6 @@ from mailserver.store.textsearch import TextSearch
 from mailserver.store.writer import GroupWriter
 from mailserver.values import ContentId, MailboxId, ModSeq, SpecialUse, Uid, UserId
 
-ENTRY_COLUMNS = ("uid", "modseq", "flags", "size", "internal_date", "saved", "content_id")
 CONTENT_COLUMNS = ("id", "ref", "head", "return_path_size", "size", "body", "blob", "fields")
 
 
@@ -127,9 +123,11 @@ class DatabaseStore:
             }
 
     def list_entries(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> list[Entry]:
-        rows = EntryRow.objects.filter(mailbox=mailbox, held=False, uid__gt=after_uid).order_by("uid")
+        return list(self.read_table(mailbox, after_uid, limit))
+
+    def read_table(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> EntryTable:
         with _translated():
-            return _read_entries(rows.values_list(*ENTRY_COLUMNS)[:limit])
+            return entry_rows.read_table(mailbox, after_uid, limit)
 
     def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
         """Read in an order in which a change that happens meanwhile is told again next time, never missed."""
@@ -141,8 +139,7 @@ class DatabaseStore:
                 return Changes((), (), ModSeq(modseq))
             gone = Expunged.objects.filter(mailbox=mailbox, modseq__gt=since).values_list("uid", flat=True)
             vanished = tuple(Uid(uid) for uid in gone.order_by("uid"))
-            rows = EntryRow.objects.filter(mailbox=mailbox, held=False, modseq__gt=since).order_by("uid")
-            changed = tuple(_read_entries(rows.values_list(*ENTRY_COLUMNS)))
+            changed = tuple(entry_rows.read_changed(mailbox, since))
         return Changes(changed, vanished, ModSeq(modseq))
 
     def read_contents(self, contents: Sequence[ContentId]) -> list[StoredContent]:
@@ -251,20 +248,3 @@ class DatabaseStore:
 
     def unlock_maildrop(self, token: LockToken) -> None:
         self._locks.unlock(token)
-
-
-def _read_entries(rows: QuerySet[EntryRow, tuple[Any, ...]]) -> list[Entry]:
-    """Without the ORM's own conversion of dates, which takes as long as all the rest: 100,000 are read at a SELECT."""
-    with connection.cursor() as cursor:
-        cursor.execute(*rows.query.sql_with_params())
-        return [_entry(row) for row in cursor.fetchall()]
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    uid, modseq, flags, size, internal_date, saved, content = row
-    return Entry(uid, modseq, parse_flags(flags), size, _aware(internal_date), _aware(saved), content)
-
-
-def _aware(moment: datetime) -> datetime:
-    """SQLite keeps no zone: what is stored there is UTC."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

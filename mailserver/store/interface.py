@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Protocol
 
 from mailserver.journey.records import JourneyRecord, JourneyStepRecord
+from mailserver.store.entries import Entry as Entry
+from mailserver.store.entries import EntryTable as EntryTable
 from mailserver.store.folder_data import FolderData
 from mailserver.store.message_data import MessageData
 from mailserver.store.rights import FLAG_RIGHTS
@@ -180,19 +182,6 @@ class MailboxCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A message in a mailbox, without its bytes."""
-
-    uid: Uid
-    modseq: ModSeq
-    flags: frozenset[str]
-    size: int
-    internal_date: datetime
-    saved: datetime
-    content: ContentId
-
-
-@dataclass(frozen=True, slots=True)
 class Changes:
     """What happened in a mailbox after a mod-sequence: entries new or changed, UIDs gone, and the mod-sequence now."""
 
@@ -290,6 +279,10 @@ class MailStore(FolderData, MessageData, Protocol):
 
     def list_entries(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> list[Entry]:
         """Entries in UID order, held ones left out; none when the mailbox is gone. Reads no content."""
+        ...
+
+    def read_table(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> EntryTable:
+        """The same by columns: faster, and in less room, for those who keep them all."""
         ...
 
     def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mailserver.errors import Kind, MailError
+from mailserver.store.entries import microseconds
 from mailserver.store.interface import (
     Copying,
     CopyResult,
@@ -88,7 +89,8 @@ class EntryState:
     held: bool = False
 
     def as_entry(self) -> Entry:
-        return Entry(self.uid, self.modseq, self.flags, self.size, self.internal_date, self.saved, self.content)
+        internal, saved = microseconds(self.internal_date), microseconds(self.saved)
+        return Entry(self.uid, self.modseq, self.flags, self.size, internal, saved, self.content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from mailserver.store.interface import (
     Changes,
     Copying,
     Entry,
+    EntryTable,
     LockToken,
     Mailbox,
     MailboxCounts,
@@ -224,6 +225,9 @@ class MemoryStore(MemoryFolders):
             entries = self._entries.get(mailbox, {})
             uids = sorted(uid for uid in entries if uid > after_uid)[:limit]
             return [entries[uid].as_entry() for uid in uids]
+
+    def read_table(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> EntryTable:
+        return EntryTable.of(self.list_entries(mailbox, after_uid, limit))
 
     def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
         with self._mutex:

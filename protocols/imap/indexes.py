@@ -18,8 +18,8 @@ from mailserver.values import MailboxId
 from protocols.imap.mailbox_index import MailboxIndex
 from protocols.net.offload import Offload
 
-KEPT_ENTRIES = 300_000
-"""Messages in indexes that nobody uses just now, in all: about 300 bytes each, and the next SELECT reads nothing."""
+KEPT_ENTRIES = 500_000
+"""Messages in indexes that nobody uses just now, in all: about 60 bytes each, and the next SELECT reads nothing."""
 POLL_SECONDS = 60.0
 """How often mailboxes with a listening client are looked at although no notice came."""
 

@@ -62,7 +62,7 @@ def _resolve(session: Session, command: Copy | Move) -> tuple[Sequence[int], Com
     uids = selected.resolve(command.messages, uid=command.uid, saved=session.saved_result)
     if uids is None:
         return (), replies.no_such_message(command)
-    there = [uid for uid in uids if selected.index.get(uid) is not None]
+    there = [uid for uid in uids if uid in selected.index]
     if not command.uid and len(there) < len(uids):
         return (), replies.some_expunged(command)
     return there, None

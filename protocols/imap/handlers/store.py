@@ -142,7 +142,7 @@ def _complete(session: Session, command: Store, uids: Sequence[int], protected: 
     if protected:
         numbers = protected if command.uid else view.numbers_of(sorted(protected))
         return replies.completed(command, replies.modified_code(NumberSet.from_numbers(numbers)))
-    if not command.uid and any(index.get(uid) is None for uid in uids):
+    if not command.uid and any(uid not in index for uid in uids):
         return replies.some_expunged(command)
     return replies.completed(command)
 
