@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
@@ -40,6 +40,13 @@ def set_subscribed(user: UserId, name: str, subscribed: bool) -> None:
                 raise MailError(Kind.LIMIT_REACHED, f"user {user} has {MAX_SUBSCRIPTIONS} subscriptions")
             _insert(Subscription(user_id=user, name=name), f"user {user}")
         publish_folders_on_commit(user)
+
+
+def subscribe(user: UserId, names: Iterable[str]) -> None:
+    """To the folders that a user begins with."""
+    rows = [Subscription(user_id=user, name=name) for name in names]
+    Subscription.objects.bulk_create(rows, ignore_conflicts=True)
+    publish_folders_on_commit(user)
 
 
 def get_usage(user: UserId) -> Usage:
