@@ -7,7 +7,7 @@ held open while a message is streamed. No model instance is made on the hot path
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +18,13 @@ from django.db import InterfaceError, OperationalError, connection
 from mailserver.database import translate
 from mailserver.errors import Kind, MailError
 from mailserver.mime.envelope import MessageEnvelope
-from mailserver.store import entry_rows, folder_rows, mailboxes
+from mailserver.store import entry_rows, folder_rows, mailboxes, statements
 from mailserver.store.blobs import BlobStore
-from mailserver.store.chunks import in_chunks
 from mailserver.store.derived import Derived
 from mailserver.store.disk import storage_error
 from mailserver.store.folder_data import AccessEntry, Granted, Usage
 from mailserver.store.interface import (
+    Alteration,
     Changes,
     Entry,
     EntryTable,
@@ -37,15 +37,18 @@ from mailserver.store.interface import (
 )
 from mailserver.store.maildrop import MaildropLocks
 from mailserver.store.message_data import StoredStructure
-from mailserver.store.models import Content, Expunged
-from mailserver.store.models import Mailbox as MailboxRow
+from mailserver.store.picture import FolderPicture
+from mailserver.store.remembered import Remembered
 from mailserver.store.spool import SpoolWriter
 from mailserver.store.textindex_opening import open_text_index
 from mailserver.store.textsearch import TextSearch
 from mailserver.store.writer import GroupWriter
-from mailserver.values import ContentId, MailboxId, ModSeq, SpecialUse, Uid, UserId
+from mailserver.values import ContentId, MailboxId, ModSeq, SpecialUse, UserId
 
-CONTENT_COLUMNS = ("id", "ref", "head", "return_path_size", "size", "body", "blob", "fields")
+FIELDS_REMEMBERED_BYTES = 16 * 1024 * 1024
+"""Header fields that searches and conversations have asked for: those of some ten thousand messages."""
+FIELD_BYTES = 500
+"""What the fields of one message take beside their text."""
 
 
 @contextmanager
@@ -70,6 +73,7 @@ class DatabaseStore:
         self._writer = GroupWriter(blobs)
         self._locks = MaildropLocks(process)
         self._derived = Derived(self._load)
+        self._fields: Remembered[Mapping[str, str]] = Remembered(FIELDS_REMEMBERED_BYTES)
         self._texts = TextSearch(self._load, open_text_index())
 
     # ------------------------------------------------------------ writing
@@ -79,6 +83,9 @@ class DatabaseStore:
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
         return self._writer.submit(unit)
+
+    def watch(self, listener: Callable[[Sequence[Alteration]], None]) -> None:
+        self._writer.watch(listener)
 
     def close(self) -> None:
         self._writer.close()
@@ -113,14 +120,13 @@ class DatabaseStore:
 
     # ------------------------------------------------------------ reading
 
-    def count(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, MailboxCounts]:
-        columns = MailboxRow.objects.values_list("id", "messages", "unseen", "deleted", "size")
+    def read_picture(self, user: UserId, *, public: bool) -> FolderPicture:
         with _translated():
-            return {
-                MailboxId(id_): MailboxCounts(*counts)
-                for chunk in in_chunks(mailboxes)
-                for id_, *counts in columns.filter(id__in=chunk)
-            }
+            return folder_rows.read_picture(user, public=public)
+
+    def count(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, MailboxCounts]:
+        with _translated():
+            return {id_: MailboxCounts(*counts) for id_, *counts in statements.COUNTS.read_among(mailboxes)}
 
     def list_entries(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> list[Entry]:
         return list(self.read_table(mailbox, after_uid, limit))
@@ -132,15 +138,15 @@ class DatabaseStore:
     def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
         """Read in an order in which a change that happens meanwhile is told again next time, never missed."""
         with _translated():
-            modseq = MailboxRow.objects.filter(id=mailbox).values_list("modseq", flat=True).first()
-            if modseq is None:
+            found = statements.MAILBOX_MODSEQ.read(mailbox)
+            if not found:
                 raise MailError(Kind.NOT_FOUND, f"mailbox {mailbox} is gone")
+            ((modseq,),) = found
             if modseq <= since:
-                return Changes((), (), ModSeq(modseq))
-            gone = Expunged.objects.filter(mailbox=mailbox, modseq__gt=since).values_list("uid", flat=True)
-            vanished = tuple(Uid(uid) for uid in gone.order_by("uid"))
+                return Changes((), (), modseq)
+            vanished = tuple([uid for (uid,) in statements.UIDS_GONE.read(mailbox, since)])
             changed = tuple(entry_rows.read_changed(mailbox, since))
-        return Changes(changed, vanished, ModSeq(modseq))
+        return Changes(changed, vanished, modseq)
 
     def read_contents(self, contents: Sequence[ContentId]) -> list[StoredContent]:
         with _translated():
@@ -148,21 +154,24 @@ class DatabaseStore:
 
     def _load(self, contents: Sequence[ContentId]) -> list[StoredContent]:
         """As `read_contents`, for the parts of this store."""
-        rows = Content.objects.values_list(*CONTENT_COLUMNS)
-        found = {row[0]: row for chunk in in_chunks(contents) for row in rows.filter(id__in=chunk)}
+        found = {row[0]: row for row in statements.CONTENTS.read_among(contents)}
         return [self._content(found[content]) for content in contents if content in found]
 
     def read_fields(self, contents: Sequence[ContentId]) -> dict[ContentId, Mapping[str, str]]:
-        rows = Content.objects.values_list("id", "fields")
-        with _translated():
-            return {
-                ContentId(id_): fields for chunk in in_chunks(contents) for id_, fields in rows.filter(id__in=chunk)
-            }
+        found, unknown = self._fields.find_all(contents)
+        if unknown:
+            with _translated():
+                rows = statements.FIELDS.read_among(unknown)
+            for content, stored in rows:
+                fields = found[content] = statements.read_json(stored)
+                self._fields.keep(
+                    content, fields, FIELD_BYTES + len(stored if isinstance(stored, str) else str(fields))
+                )
+        return found
 
     def read_refs(self, contents: Sequence[ContentId]) -> dict[ContentId, str]:
-        rows = Content.objects.values_list("id", "ref")
         with _translated():
-            return {ContentId(id_): ref for chunk in in_chunks(contents) for id_, ref in rows.filter(id__in=chunk)}
+            return dict(statements.REFS.read_among(contents))
 
     def _content(self, row: tuple[Any, ...]) -> StoredContent:
         content, ref, head, return_path_size, size, body, blob, fields = row
@@ -174,7 +183,7 @@ class DatabaseStore:
             size=size,
             body=None if body is None else bytes(body),
             path=self._blobs.path(blob) if blob else None,
-            fields=fields,
+            fields=statements.read_json(fields),
         )
 
     # ------------------------------------------------------------ what is made of messages

@@ -36,16 +36,21 @@ class Entry(NamedTuple):
 
     @property
     def internal_date(self) -> datetime:
-        return EPOCH + timedelta(microseconds=self.internal_microseconds)
+        return moment_of(self.internal_microseconds)
 
     @property
     def saved(self) -> datetime:
-        return EPOCH + timedelta(microseconds=self.saved_microseconds)
+        return moment_of(self.saved_microseconds)
 
 
 def microseconds(moment: datetime) -> int:
     """As an entry keeps it, exactly."""
     return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(microseconds_since_1970: int) -> datetime:
+    """The other way round."""
+    return EPOCH + timedelta(microseconds=microseconds_since_1970)
 
 
 _make_entry = cast("Callable[[tuple[Any, ...]], Entry]", partial(tuple.__new__, Entry))

@@ -9,16 +9,15 @@ is remembered. So it never repeats for a name, not even within a second, nor aft
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
 
 from mailserver import clock, notices
 from mailserver.errors import Kind, MailError
-from mailserver.store import interface
+from mailserver.store import interface, statements
 from mailserver.store.batch import Prepared, write_batch
 from mailserver.store.interface import Copying, Unit
 from mailserver.store.models import Entry, FormerName, Mailbox
@@ -35,12 +34,15 @@ def list_mailboxes(user: UserId) -> list[interface.Mailbox]:
 
 def get_mailbox(user: UserId, name: str) -> interface.Mailbox:
     """Raises NOT_FOUND."""
-    return _get(Mailbox.objects.filter(user=owner_key(user), name=normal_name(name)), name)
+    name = normal_name(name)
+    if user == PUBLIC:
+        return _get(statements.MAILBOX_OF_NOBODY.read(name), name)
+    return _get(statements.MAILBOX_OF_USER.read(user, name), name)
 
 
 def get_mailbox_by_id(mailbox: MailboxId) -> interface.Mailbox:
     """Raises NOT_FOUND."""
-    return _get(Mailbox.objects.filter(id=mailbox), mailbox)
+    return _get(statements.MAILBOX_BY_ID.read(mailbox), mailbox)
 
 
 def create_mailbox(user: UserId, name: str, special_use: SpecialUse | None = None) -> interface.Mailbox:
@@ -126,11 +128,17 @@ def _owner(row: Mailbox) -> UserId:
     return UserId(row.user_id or PUBLIC)
 
 
-def _get(rows: QuerySet[Mailbox], wanted: object) -> interface.Mailbox:
-    row = rows.first()
-    if row is None:
+def mailbox_of_row(row: Sequence[Any]) -> interface.Mailbox:
+    """The same, of a row of `statements.py`."""
+    id_, user, name, use, uid_validity, uid_next, modseq = row
+    special_use = SpecialUse(use) if use else None
+    return interface.Mailbox(id_, user or PUBLIC, name, special_use, uid_validity, uid_next, modseq)
+
+
+def _get(rows: Sequence[Sequence[Any]], wanted: object) -> interface.Mailbox:
+    if not rows:
         raise _not_found(wanted)
-    return mailbox_value(row)
+    return mailbox_of_row(rows[0])
 
 
 def _not_found(mailbox: object) -> MailError:

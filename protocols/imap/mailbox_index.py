@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from mailserver.errors import Kind, MailError
-from mailserver.store.interface import Changes, Entry, EntryTable, MailStore
+from mailserver.store.interface import Alteration, Changes, Entry, EntryTable, MailStore
 from mailserver.values import Flag, MailboxId, ModSeq
 from protocols.net.offload import Offload
 
@@ -22,6 +23,9 @@ log = logging.getLogger("pillarbox.imap")
 
 PAGE_ENTRIES = 10_000
 """A large mailbox is read in pages, so that others get their turn at the threads."""
+FRESH_SECONDS = 1.0
+"""For so long what was right when the store was last asked is taken for right, if no notice says otherwise
+(docs/decisions/imap-freshness.md)."""
 NO_MAILBOX = MailboxId(0)
 
 
@@ -66,6 +70,8 @@ class MailboxIndex:
         self._looking: asyncio.Task[None] | None = None
         self._asked = 0
         self._answered = 0
+        self._behind = False
+        self._right_at = 0.0
 
     # ------------------------------------------------------------ asking
 
@@ -132,6 +138,27 @@ class MailboxIndex:
         while self._answered < mine:
             await asyncio.shield(self._start_look())
 
+    def take_written(self, alteration: Alteration) -> None:
+        """This process has committed something: taken in as it is, if nobody else has written in between."""
+        if alteration.changes.modseq <= self._modseq:
+            return
+        if self._modseq and alteration.since <= self._modseq:
+            self._right_at = time.monotonic()
+            self._apply(alteration.changes)
+        else:
+            self._behind = True
+            self.notice()
+
+    async def look_again(self) -> None:
+        """Refresh, unless it was right a moment ago and nobody has said that it is not any more."""
+        if self.stale or time.monotonic() - self._right_at > FRESH_SECONDS:
+            await self.refresh()
+
+    async def catch_up(self) -> None:
+        """Know what this process has committed before this call. Raises NOT_FOUND, UNAVAILABLE."""
+        if self._behind:
+            await self.refresh()
+
     def notice(self) -> None:
         """Something may have changed: looked at now for those who listen, otherwise when somebody asks."""
         self.stale = True
@@ -172,33 +199,43 @@ class MailboxIndex:
 
     async def _look(self) -> None:
         answering = self._asked
-        self.stale = False
+        began = time.monotonic()
+        self.stale = self._behind = False
         try:
             changes = await self._offload(self._store.get_changes, self.mailbox, self._modseq)
         except MailError as error:
             self._looking = None
-            self.stale = True
+            self.stale = self._behind = True
             if error.kind is Kind.NOT_FOUND:
                 self._lose()
             raise
         self._looking = None
         self._answered = answering
+        self._right_at = began
         self._apply(changes)
         if self._asked > answering:
             self._start_look()
 
     def _apply(self, changes: Changes) -> None:
-        if not changes.changed and not changes.vanished:
-            self._modseq = max(self._modseq, changes.modseq)
+        """A look may bring less than what has been taken in since it began; that is passed over."""
+        gone = [uid for uid in changes.vanished if uid in self._table]
+        changed = [entry for entry in changes.changed if self._is_news(entry)]
+        self._modseq = max(self._modseq, changes.modseq)
+        if not changed and not gone:
             return
         self._first_without.clear()
-        self._table.remove(changes.vanished)
-        for entry in changes.changed:
+        self._table.remove(gone)
+        for entry in changed:
             self._table.put(entry)
-        self._note_keywords(entry.flags for entry in changes.changed)
-        self._modseq = max(self._modseq, changes.modseq)
+        self._note_keywords(entry.flags for entry in changed)
+        news = Changes(tuple(changed), changes.vanished, self._modseq)
         for listener in list(self._listeners):
-            listener.take(changes)
+            listener.take(news)
+
+    def _is_news(self, entry: Entry) -> bool:
+        """Everything up to the index's mod-sequence is in it: what is not there has gone."""
+        known = self._table.get(entry.uid)
+        return entry.modseq > (self._modseq if known is None else known.modseq)
 
     def _note_keywords(self, flag_sets: Iterable[frozenset[str]]) -> None:
         """Few combinations of flags ever occur, so most entries cost one look into a set."""
@@ -222,6 +259,8 @@ class EmptyIndex(MailboxIndex):
         self.stale = False
 
     async def refresh(self) -> None: ...
+
+    async def look_again(self) -> None: ...
 
     def notice(self) -> None: ...
 

@@ -76,8 +76,7 @@ async def _carry_over(session: Session, uids: Sequence[int], target: Folder, *, 
     keep = session.connection.service.get(KEEP_META_ON_COPY)
     rights = FLAG_RIGHTS & target.rights
     copying = Copying(source, tuple(map(Uid, uids)), target.mailbox.id, move, keep, rights)
-    touched = (source, target.mailbox.id) if move else (target.mailbox.id,)
-    result = await session.submit(Unit(copies=(copying,)), *touched)
+    result = await session.submit(Unit(copies=(copying,)))
     return result.copied[0]
 
 

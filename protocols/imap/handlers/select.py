@@ -58,7 +58,7 @@ async def _find(session: Session, name: str) -> Folder:
 
 async def _open(session: Session, folder: Folder, *, read_only: bool) -> Selected:
     mailbox = folder.mailbox.id
-    index = EmptyIndex() if mailbox == NO_MAILBOX else await session.indexes.open(mailbox)
+    index = EmptyIndex() if mailbox == NO_MAILBOX else await session.indexes.open(mailbox, folder.mailbox.modseq)
     selected = session.selected = Selected(
         folder.mailbox,
         index,
