@@ -8,9 +8,11 @@ here is what they share. Knows neither sockets nor syntax.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -286,7 +288,15 @@ class Session:
 
         Raises MailError. On return the selected mailbox's index knows what was done.
         """
-        result = await asyncio.shield(asyncio.wrap_future(self.connection.store.submit(unit)))
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[UnitResult] = loop.create_future()
+
+        def written(future: Future[UnitResult]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed first
+                loop.call_soon_threadsafe(_answer, waiter, future)
+
+        self.connection.store.submit(unit).add_done_callback(written)
+        result = await waiter
         if self.selected is not None:
             await self.selected.index.catch_up()
         return result
@@ -351,6 +361,17 @@ class Session:
         except MailError:
             return
         await self.offload(self.connection.store.unlock_maildrop, token)
+
+
+def _answer(waiter: asyncio.Future[UnitResult], written: Future[UnitResult]) -> None:
+    """Perhaps nobody waits any more; what was submitted is written all the same."""
+    if waiter.done():
+        return
+    error = written.exception()
+    if error is None:
+        waiter.set_result(written.result())
+    else:
+        waiter.set_exception(error)
 
 
 def client_words(client_id: Mapping[str, str]) -> str:

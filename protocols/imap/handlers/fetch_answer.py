@@ -80,14 +80,16 @@ class Answerer:
         flags of 100,000 messages, and for the envelopes of those on the screen again and again."""
         makers = self._makers(readings)
         view, uid_only = self._selected.view, self._session.uid_only
-        lines: list[bytes] = []
-        for entry in entries:
-            number = entry.uid if uid_only else view.number_of(entry.uid)
-            assert number is not None
-            lines.append(data.format_fetch(number, [make(entry) for make in makers], uid_only=uid_only))
-            if self._tells_flags:
-                view.note_known(entry.uid, entry.modseq)
-        return b"".join(lines)
+        numbers = [entry.uid for entry in entries] if uid_only else view.numbers_for(entries)
+        if self._tells_flags:
+            view.note_all_known(entries)
+        response = b"* %d UIDFETCH (%s)\r\n" if uid_only else b"* %d FETCH (%s)\r\n"
+        return b"".join(
+            [
+                response % (number, b" ".join([make(entry) for make in makers]))
+                for number, entry in zip(numbers, entries, strict=True)
+            ]
+        )
 
     def _makers(self, readings: Readings) -> list[Callable[[Entry], bytes]]:
         """For each item in order what makes it."""
@@ -96,10 +98,16 @@ class Answerer:
             if item in readings.answers:
                 makers.append(self._finder(item, readings.answers[item]))
             elif isinstance(item, Attribute):
-                makers.append(_MAKERS.get(item, self._flags))
+                makers.append(_MAKERS.get(item) or self._flags_maker())
         if self._with_modseq:
             makers.append(_MAKERS[Attribute.MODSEQ])
         return makers
+
+    def _flags_maker(self) -> Callable[[Entry], bytes]:
+        """Most often no message is recent."""
+        if self._session.rev2 or not self._selected.view.recent_count:
+            return lambda entry: data.format_flags_item(entry.flags)
+        return self._flags
 
     def _finder(self, item: Whole, answers: Mapping[ContentId, bytes]) -> Callable[[Entry], bytes]:
         return lambda entry: answers.get(entry.content) or self._reader.format_absent(item)

@@ -40,7 +40,8 @@ async def _store(session: Session, command: Store) -> Completion:
     changeable = _changeable(selected, command.flags)
     if not changeable and command.flags:
         return replies.not_permitted(command)
-    change = _Change(command.change, changeable, _fixed_flags(selected))
+    fixed = _fixed_flags(selected) if command.change is FlagsChange.REPLACE else frozenset()
+    change = _Change(command.change, changeable, fixed)
     if change.depends_on_present:
         await selected.refresh()
     before = selected.index.entries(uids)
@@ -70,7 +71,7 @@ class _Change:
     @property
     def depends_on_present(self) -> bool:
         """FLAGS, by somebody who must leave some as they are: they have to be known."""
-        return self._change is FlagsChange.REPLACE and bool(self._fixed)
+        return bool(self._fixed)
 
     def outcome(self, flags: frozenset[str]) -> frozenset[str]:
         if self._change is FlagsChange.ADD:
