@@ -39,7 +39,7 @@ class ImapBench:
         yield self._idle()
 
     def _mixed(self) -> Row:
-        row = Row(f"IMAP4 mixed commands, {CLIENTS} clients, {self._seconds:.0f} s", "0.5 x the peer's")
+        row = Row(f"IMAP4 mixed commands, {CLIENTS} clients, {self._seconds:.0f} s", "1.5 x the peer's")
         for port in self._ports.values():
             for number in range(1, CLIENTS + 1):
                 run_driver(Filling(port, f"u{number}", PASSWORD, PER_CLIENT))
