@@ -100,6 +100,11 @@ class EntryTable:
         """Of each, in the same order, to be read only."""
         return self._flags
 
+    @property
+    def contents(self) -> Sequence[int]:
+        """Of each, in the same order, to be read only."""
+        return self._columns[-1]
+
     def get(self, uid: int) -> Entry | None:
         place = self._place(uid)
         return None if place is None else self._entry(place)

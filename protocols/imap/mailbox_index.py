@@ -88,6 +88,11 @@ class MailboxIndex:
         """All UIDs in order, to be read only."""
         return self._table.uids
 
+    @property
+    def contents(self) -> Sequence[int]:
+        """What each of them is, in the same order, to be read only."""
+        return self._table.contents
+
     def __contains__(self, uid: int) -> bool:
         return uid in self._table
 
