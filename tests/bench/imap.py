@@ -88,7 +88,10 @@ class ImapBench:
         return time.monotonic() - started
 
     def _is_indexed(self) -> bool:
-        known = self._query("search", "SELECT count(*) FROM known")
+        try:
+            known = self._query("search", "SELECT count(*) FROM known")
+        except sqlite3.OperationalError:  # The worker has not begun.
+            return False
         return known >= self._query("pillarbox", "SELECT count(DISTINCT content_id) FROM store_entry")
 
     def _query(self, name: str, statement: str) -> int:
@@ -108,7 +111,8 @@ class ImapBench:
         file = self._ours.data.with_name("idlers.yaml")
         file.write_text("services: [{kind: imap4, max_sessions: 0, options: {max_logins_per_user: 0}}]\n")
         self._ours.manage("importconfig", str(file))
-        time.sleep(FELT_SECONDS)
+        felt = time.monotonic() + FELT_SECONDS
+        wait_until(lambda: time.monotonic() > felt, FELT_SECONDS + 5, "the daemon to feel the change")
         for sessions, goal in self._idlers:
             row = Row(f"memory of {sessions:,} sessions that idle", goal, unit=" MB")
             row.ours.append(asyncio.run(self._memory_of_idlers(sessions)) / 1e6)
