@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
+# Where this is set each process compiles all of our code anew, which is more than half of what a start costs.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check bench fuzz lock clean
 .DEFAULT_GOAL := run
 

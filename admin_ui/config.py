@@ -45,6 +45,8 @@ KIND_LABELS: dict[ServiceKind, str] = {
 }
 PLACES = {"access_rules": "Access rules", "bindings": "Where it listens"}
 """What the parts of a service that are lists are called on screen."""
+EACH_PROCESS = "Where several mail processes run (--workers), each of them counts for itself."
+COUNTED_BY_EACH_PROCESS = ("max_sessions", "max_sessions_per_address", "bandwidth_pool")
 
 
 class NewServiceForm(ServiceForm[Service]):
@@ -71,6 +73,8 @@ class ExistingServiceForm(ServiceForm[Service]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name in COUNTED_BY_EACH_PROCESS:
+            self.fields[name].help_text += f" {EACH_PROCESS}"
         pools = [(str(pool.number), f"{pool.number}: {pool}") for pool in BandwidthPool.objects.all()]
         pool_field = self.fields["bandwidth_pool"]
         assert isinstance(pool_field, forms.ChoiceField)

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from admin_ui.fields import form_field
 from admin_ui.pages import Page, tell_refusal
-from mailserver.config.catalog import GENERAL, LISTEN_ADDRESS, PORT_OFFSET, SETUP_DONE, Setting
+from mailserver.config.catalog import GENERAL, LISTEN_ADDRESS, PORT_OFFSET, Setting
 from mailserver.config.services import read_settings, set_settings
 from mailserver.errors import InvalidInput
 
@@ -25,12 +25,11 @@ GROUPS: dict[str, str] = {
     "queue": "Sending",
     "journey": "Where is my mail?",
     "log": "Log files",
-    "console": "This console",
 }
 """The first part of a setting's name, and the heading of those settings."""
 
-RECORDED = frozenset({LISTEN_ADDRESS.name, PORT_OFFSET.name, SETUP_DONE.name})
-"""What was written down of the surroundings and of work that is done: no defaults to go back to."""
+RECORDED = frozenset({LISTEN_ADDRESS.name, PORT_OFFSET.name})
+"""What was written down of the surroundings: no defaults to go back to."""
 
 
 def _field_name(setting: Setting[Any]) -> str:

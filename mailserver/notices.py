@@ -30,6 +30,8 @@ CONNECT = "connect"
 EVERYTHING = "*"
 """Notices may have been lost: whatever the listener cares for may have changed."""
 
+VERSION_MARK = "="
+"""Between a topic and the version that it has now."""
 CHANNEL = "pillarbox"
 MAX_NOTICE_BYTES = 7900
 """NOTIFY takes less than 8000 bytes; datagrams are cut the same."""
@@ -41,6 +43,17 @@ RECONNECT_SECONDS = 1.0
 def mailbox_topic(mailbox: int) -> str:
     """Entries of this mailbox were added, changed or removed."""
     return f"mailbox:{mailbox}"
+
+
+def mailbox_notice(mailbox: int, modseq: int) -> str:
+    """The topic, and the mailbox's mod-sequence now: who knows as much need not look."""
+    return f"{mailbox_topic(mailbox)}{VERSION_MARK}{modseq}"
+
+
+def split_notice(notice: str) -> tuple[str, int | None]:
+    """The topic, and the version that the notice tells of, if it tells one."""
+    topic, mark, version = notice.partition(VERSION_MARK)
+    return topic, int(version) if mark and version.isdigit() else None
 
 
 def folders_topic(user: int) -> str:
@@ -71,7 +84,10 @@ class Listener(Protocol):
     """What one process hears. One thread calls `receive`; any other may `close`."""
 
     def receive(self, timeout_seconds: float) -> frozenset[str]:
-        """Topics that were published since the last call; waits for the first. Never raises."""
+        """What was published since the last call; waits for the first. Never raises.
+
+        A topic may have a version with it: `split_notice`.
+        """
         ...
 
     def close(self) -> None:

@@ -29,7 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave `interop` out unless it was asked for: by `--interop`, by `-m`, or by naming a path of it."""
+    """What waits for whole installations goes first, so that short tests fill the end of the run.
+
+    Leave `interop` out unless it was asked for: by `--interop`, by `-m`, or by naming a path of it.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if config.getoption("--interop") or "interop" in config.getoption("-m"):
         return
     if any("interop" in Path(argument.partition("::")[0]).parts for argument in config.invocation_params.args):

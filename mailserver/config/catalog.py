@@ -191,7 +191,7 @@ SETUP_DONE: Setting[str] = Setting(
     "console.setup_done",
     "",
     "Steps of the set-up page that are done",
-    "While one is missing, the set-up page opens after each log-in. Empty this line to start it afresh.",
+    "While one is missing, the set-up page opens after each log-in.",
     maximum=200,
 )
 
@@ -217,8 +217,10 @@ GENERAL: tuple[Setting[Any], ...] = (
     DNS_SERVERS,
     LISTEN_ADDRESS,
     PORT_OFFSET,
-    SETUP_DONE,
 )
+INTERNAL: tuple[Setting[Any], ...] = (SETUP_DONE,)
+"""What the console notes for itself: stored as settings are, and shown nowhere among them."""
+STORED = (*GENERAL, *INTERNAL)
 
 AUTHENTICATION: Setting[str] = Setting(
     "authentication",
@@ -469,4 +471,4 @@ SERVICE_TEMPLATES: dict[ServiceKind, ServiceTemplate] = {
 
 def find_setting(name: str) -> Setting[Any] | None:
     """The general setting of this name."""
-    return next((setting for setting in GENERAL if setting.name == name), None)
+    return next((setting for setting in STORED if setting.name == name), None)

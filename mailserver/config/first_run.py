@@ -74,10 +74,12 @@ def _add_missing_services() -> None:
     """A row for each kind that has none. The last of a kind cannot be deleted, so this never brings one back."""
     present = set(Service.objects.values_list("kind", flat=True))
     missing = [template for kind, template in SERVICE_TEMPLATES.items() if kind.value not in present]
+    if not missing:
+        return
+    address, offset = get_setting(LISTEN_ADDRESS), get_setting(PORT_OFFSET)
     for template in missing:
-        _add_service(template, get_setting(LISTEN_ADDRESS), get_setting(PORT_OFFSET) + template.port)
-    if missing:
-        touch_revision()
+        _add_service(template, address, offset + template.port)
+    touch_revision()
 
 
 def _add_service(template: ServiceTemplate, address: str, port: int) -> None:

@@ -14,10 +14,10 @@ from mailserver.addressing.services import find_domain
 from mailserver.config import models
 from mailserver.config.catalog import (
     DEFAULT_DOMAIN,
-    GENERAL,
     HOSTNAME,
     LISTEN_ADDRESS,
     MAIN_ADMINISTRATOR,
+    STORED,
     find_setting,
 )
 from mailserver.config.listening import Problems, normal_address
@@ -37,7 +37,7 @@ def set_settings(values: Mapping[str, object]) -> None:
     if problems:
         raise InvalidInput(problems)
     with transaction.atomic():
-        for setting in GENERAL:
+        for setting in STORED:
             if setting.name not in parsed:
                 continue
             value = parsed[setting.name]

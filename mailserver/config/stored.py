@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from mailserver.config.catalog import GENERAL, Setting
+from mailserver.config.catalog import STORED, Setting
 from mailserver.config.models import StoredSetting
 
 T = TypeVar("T", bool, int, str)
@@ -23,4 +23,4 @@ def read_settings() -> dict[str, Any]:
     Names that the catalogue does not know (left by another version) are passed over.
     """
     stored = dict(StoredSetting.objects.values_list("name", "value"))
-    return {setting.name: setting.parse(stored[setting.name]) for setting in GENERAL if setting.name in stored}
+    return {setting.name: setting.parse(stored[setting.name]) for setting in STORED if setting.name in stored}

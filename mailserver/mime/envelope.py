@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: MIT
 """ENVELOPE: the parsed header that IMAP clients list mail by.
 
-RFC 9051 §7.5.2. Pure. Made once when a message is filed and stored as JSON. Text is in the bytes-as-characters form
-of `raw_fields.py`.
+RFC 9051 §7.5.2. Pure. Made once, when a message is filed or first looked at, and stored as JSON. Text is in the
+bytes-as-characters form of `raw_fields.py`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mailserver.mime.addresses import HeaderAddress, parse_addresses
-from mailserver.mime.raw_fields import Fields
+from mailserver.mime.raw_fields import Fields, read_fields
 
 Addresses = tuple[HeaderAddress, ...]
+_BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,12 @@ def _to_json(addresses: Addresses) -> list[list[str | None]]:
 
 def _from_json(stored: Sequence[Sequence[str | None]]) -> Addresses:
     return tuple(HeaderAddress(*address) for address in stored)
+
+
+def find_envelope(start: bytes) -> MessageEnvelope | None:
+    """Of a message that begins so, as `parse_structure` has it; None if its header goes on."""
+    blank = _BLANK_LINE.search(start)
+    return make_envelope(read_fields(start, 0, blank.end(), envelope=True)) if blank else None
 
 
 def make_envelope(fields: Fields) -> MessageEnvelope:

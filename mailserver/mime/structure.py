@@ -125,9 +125,9 @@ def _pairs(flat: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(zip(flat[::2], flat[1::2], strict=True))
 
 
-def parse_structure(message: Buffer) -> Part:
-    """The outermost message."""
-    part, _ = _Parser(message).entity(0, depth=0, default=_PLAIN, is_root=True)
+def parse_structure(message: Buffer, *, envelopes: bool = True) -> Part:
+    """The outermost message. Making the envelopes takes about half of the time; who does not need them may say so."""
+    part, _ = _Parser(message, envelopes).entity(0, depth=0, default=_PLAIN, is_root=True)
     return part
 
 
@@ -163,6 +163,7 @@ class _Header:
 @dataclass(slots=True)
 class _Parser:
     message: Buffer
+    envelopes: bool = True
     _levels: dict[bytes, int] = field(default_factory=dict)
     """Boundaries of the multiparts that are open, the innermost with the highest number."""
     _blank_searched: tuple[int, int, int] = (0, -1, -1)
@@ -225,7 +226,9 @@ class _Parser:
         delimiter = self._next_delimiter(start, body_start)
         if delimiter:
             body_start = self._end(start, delimiter)
-        return _Header(body_start, read_fields(self.message, start, body_start, envelope=is_root), delimiter)
+        return _Header(
+            body_start, read_fields(self.message, start, body_start, envelope=is_root and self.envelopes), delimiter
+        )
 
     def _after_blank_line(self, start: int) -> int:
         """Where the body begins; searches no stretch twice, however many parts have no blank line."""
@@ -289,7 +292,7 @@ class _Parser:
             disposition=disposition if disposition.value else None,
             language=split_list(fields.get("content-language", "")),
             location=fields.get("content-location"),
-            envelope=make_envelope(fields) if is_root else None,
+            envelope=make_envelope(fields) if is_root and self.envelopes else None,
             children=children,
         )
 

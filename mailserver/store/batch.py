@@ -11,32 +11,34 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mailserver import clock, notices
 from mailserver.errors import MailError
+from mailserver.store import statements
 from mailserver.store.bulk import Row, Table
 from mailserver.store.chunks import in_chunks
 from mailserver.store.foreign import Claims, write_foreign
-from mailserver.store.interface import Filing, NewContent, Unit, UnitResult
+from mailserver.store.interface import Alteration, Filing, NewContent, Unit, UnitResult
 from mailserver.store.ledger import EntryState, Ledger, MailboxState, entries_of, mailboxes_of
 from mailserver.store.models import Content, Entry, Expunged, Mailbox
 from mailserver.store.records import JOURNEYS, QUEUED, STEPS, clean, journey_row, queued_rows, step_row, work_row
-from mailserver.values import ContentId, MailboxId, ModSeq, Uid
+from mailserver.values import ContentId, MailboxId, Uid
 from mailserver.work.models import WorkItem
 
 T = TypeVar("T")
 
 
-CONTENTS = Table(Content, "ref", "sha256", "head", "return_path_size", "body", "blob", "size", "fields", "created")
+CONTENTS = Table(
+    Content, "ref", "sha256", "head", "return_path_size", "body", "blob", "size", "fields", "envelope", "created"
+)
 ENTRIES = Table(Entry, "mailbox", "uid", "modseq", "flags", "size", "internal_date", "saved", "held", "content")
 EXPUNGED = Table(Expunged, "mailbox", "uid", "modseq")
+CHANGED = Table(Entry, "id", "flags", "modseq", "held")
 MAILBOXES = Table(Mailbox, "id", "uid_next", "modseq", "messages", "unseen", "deleted", "size")
-LOCKED_MAILBOXES = (
-    Mailbox.objects.select_for_update(no_key=True)
-    .order_by("id")
-    .values_list("id", "uid_validity", "uid_next", "modseq", "messages", "unseen", "deleted", "size")
-)
+FEW = 20
+"""Up to so many entries of a mailbox are read together with others', and rows that look alike are written one by one;
+for more it pays to make a statement of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of each unit, and which notices to publish once it is committed."""
+    """What became of each unit and of the mailboxes, and which notices to publish once it is committed."""
 
     outcomes: tuple[UnitResult | MailError, ...]
+    alterations: tuple[Alteration, ...]
     topics: tuple[str, ...]
 
 
@@ -79,7 +82,7 @@ def write_batch(batch: Sequence[Prepared]) -> Written:
         kept += zip(prepared.unit.filings, ids, strict=True)
     _write_ledger(ledger)
     _write_records([prepared.unit for prepared in good], kept, now)
-    return Written(tuple(outcomes), tuple(_topics(ledger, good)))
+    return Written(tuple(outcomes), ledger.alterations(), tuple(_topics(ledger, good)))
 
 
 def _check(ledger: Ledger, claims: Claims, unit: Unit) -> MailError | None:
@@ -96,13 +99,7 @@ def _check(ledger: Ledger, claims: Claims, unit: Unit) -> MailError | None:
 
 def _lock_mailboxes(units: Iterable[Unit]) -> dict[MailboxId, MailboxState]:
     ids = sorted({mailbox for unit in units for mailbox in mailboxes_of(unit)})
-    if not ids:
-        return {}
-    return {
-        MailboxId(row[0]): MailboxState(MailboxId(row[0]), *row[1:])
-        for chunk in in_chunks(ids)
-        for row in LOCKED_MAILBOXES.filter(id__in=chunk)
-    }
+    return {row[0]: MailboxState(*row) for row in statements.MAILBOXES_LOCKED.read_among(ids)}
 
 
 def _load_entries(ledger: Ledger, batch: Iterable[Prepared]) -> None:
@@ -111,30 +108,41 @@ def _load_entries(ledger: Ledger, batch: Iterable[Prepared]) -> None:
     for prepared in batch:
         for mailbox, uids in entries_of(prepared.unit):
             wanted.setdefault(mailbox, set()).update(uids)
+    few = {mailbox: uids for mailbox, uids in wanted.items() if len(uids) <= FEW}
     for mailbox in wanted:
-        ledger.entries[mailbox] = {entry.uid: entry for entry in _read_entries(mailbox, wanted[mailbox])}
+        read = () if mailbox in few else _read_entries(mailbox, wanted[mailbox])
+        ledger.entries[mailbox] = {entry.uid: entry for entry in read}
+    pairs = [(mailbox, uid) for mailbox, uids in few.items() for uid in uids]
+    for mailbox, *row in statements.ENTRIES_OF_PAIRS.read_among_pairs(pairs):
+        entry = _entry_state(mailbox, row)
+        ledger.entries[mailbox][entry.uid] = entry
 
 
 def _read_entries(mailbox: MailboxId, uids: set[Uid]) -> Iterator[EntryState]:
-    rows = Entry.objects.filter(mailbox=mailbox, held=False).values_list(
-        "uid", "modseq", "flags", "size", "internal_date", "saved", "content_id", "id"
-    )
     for chunk in in_chunks(sorted(uids)):
         dense = chunk[-1] - chunk[0] < 2 * len(chunk)
-        found = rows.filter(uid__range=(chunk[0], chunk[-1])) if dense else rows.filter(uid__in=chunk)
-        for uid, modseq, flags, size, internal_date, saved, content, row in found:
-            if uid in uids:
-                yield EntryState(
-                    mailbox=mailbox,
-                    uid=Uid(uid),
-                    modseq=ModSeq(modseq),
-                    flags=parse_flags(flags),
-                    size=size,
-                    internal_date=internal_date,
-                    saved=saved,
-                    content=ContentId(content),
-                    row=row,
-                )
+        if dense:
+            rows = statements.ENTRIES_BETWEEN.read(mailbox, chunk[0], chunk[-1])
+        else:
+            rows = statements.ENTRIES_AMONG.read_among(chunk, mailbox)
+        for row in rows:
+            if row[0] in uids:
+                yield _entry_state(mailbox, row)
+
+
+def _entry_state(mailbox: MailboxId, row: Sequence[Any]) -> EntryState:
+    uid, modseq, flags, size, internal_date, saved, content, key = row
+    return EntryState(
+        mailbox,
+        uid,
+        modseq,
+        parse_flags(flags),
+        size,
+        statements.read_time(internal_date),
+        statements.read_time(saved),
+        content,
+        key,
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -164,7 +172,8 @@ def _insert_contents(batch: Iterable[Prepared], now: datetime) -> list[ContentId
 def _content_row(new: NewContent, blob: str, now: datetime) -> Row:
     fields = {name: clean(value) for name, value in new.fields.items()}
     body = None if blob else new.body.data
-    return (new.ref, new.body.sha256, new.head, new.return_path_size, body, blob, new.size, fields, now)
+    envelope = new.envelope.to_json() if new.envelope is not None else None
+    return (new.ref, new.body.sha256, new.head, new.return_path_size, body, blob, new.size, fields, envelope, now)
 
 
 def _write_ledger(ledger: Ledger) -> None:
@@ -195,13 +204,18 @@ def _mailbox_row(state: MailboxState) -> Row:
 
 
 def _update_entries(entries: Iterable[EntryState]) -> None:
-    """One statement for all entries that now look alike: a STORE gives most of its entries the same."""
+    """Many that now look alike with one statement: a STORE gives most of its entries the same."""
     alike: dict[tuple[str, int, bool], list[int]] = {}
     for entry in entries:
         alike.setdefault((format_flags(entry.flags), entry.modseq, entry.held), []).append(entry.row)
+    few: list[Row] = []
     for (flags, modseq, held), rows in alike.items():
+        if len(rows) <= FEW:
+            few += [(row, flags, modseq, held) for row in rows]
+            continue
         for chunk in in_chunks(rows):
             Entry.objects.filter(id__in=chunk).update(flags=flags, modseq=modseq, held=held)
+    CHANGED.update(few)
 
 
 def _write_records(units: Sequence[Unit], kept: Iterable[tuple[Filing, ContentId]], now: datetime) -> None:
@@ -213,13 +227,15 @@ def _write_records(units: Sequence[Unit], kept: Iterable[tuple[Filing, ContentId
         for queued in filing.queued
         for row in queued_rows(queued, filing.content, content, now)
     )
-    WorkItem.objects.bulk_create([work_row(new, now) for unit in units for new in unit.work])
+    work = [work_row(new, now) for unit in units for new in unit.work]
+    if work:
+        WorkItem.objects.bulk_create(work)
     write_foreign(units, now)
 
 
 def _topics(ledger: Ledger, batch: Sequence[Prepared]) -> Iterator[str]:
     for mailbox in sorted(ledger.touched):
-        yield notices.mailbox_topic(mailbox)
+        yield notices.mailbox_notice(mailbox, ledger.mailboxes[mailbox].modseq)
     if any(filing.queued for prepared in batch for filing in prepared.unit.filings):
         yield notices.QUEUE
     if any(prepared.unit.work for prepared in batch):

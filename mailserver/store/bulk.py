@@ -9,6 +9,7 @@ come from the models; nothing here knows what the rows mean.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -31,6 +32,9 @@ from django.db.models import (
 
 PARAMETERS = 999
 """What SQLite, as built by some, takes in one statement."""
+SQLITE_VERSION = sqlite3.sqlite_version_info
+SQLITE_UPDATES_FROM = (3, 33, 0)
+"""The first version that knows UPDATE ... FROM."""
 PLAIN = (CharField, TextField, IntegerField, BooleanField, BinaryField, ForeignKey)
 """Drivers take their values as they are; times and JSON are prepared as the database wants them."""
 
@@ -71,12 +75,24 @@ class Table:
         self._insert(rows, _on_conflict(unique, changed))
 
     def update(self, rows: Iterable[Row]) -> None:
-        """Set the named columns but the first, of plain values and times, where the first has this value."""
+        """Set the named columns but the first, of plain values and times, where the first has this value.
+
+        On SQLite in one statement: after each the interpreter is somebody else's, and this thread waits for its turn.
+        """
         adapt = _adapt_times(connection)
-        parameters = [(*self._with_times(row, adapt)[1:], row[0]) for row in rows]
-        if parameters:
-            with connection.cursor() as cursor:
-                cursor.executemany(_update_statement(self._table, self._named), parameters)
+        everything = [self._with_times(row, adapt) for row in rows]
+        if not everything:
+            return
+        with connection.cursor() as cursor:
+            if connection.vendor != "sqlite" or SQLITE_VERSION < SQLITE_UPDATES_FROM:
+                statement = _update_statement(self._table, self._named)
+                cursor.executemany(statement, [(*row[1:], row[0]) for row in everything])
+                return
+            size = PARAMETERS // len(self._named)
+            for start in range(0, len(everything), size):
+                chunk = everything[start : start + size]
+                statement = _update_all_statement(self._table, self._named, len(chunk))
+                cursor.execute(statement, list(chain.from_iterable(chunk)))
 
     def _insert(self, rows: Iterable[Row], ending: str) -> list[int]:
         database = connections[DEFAULT_DB_ALIAS]
@@ -140,3 +156,12 @@ def _update_statement(table: str, columns: tuple[str, ...]) -> str:
     key, *others = map(connection.ops.quote_name, columns)
     values = ", ".join(f"{column} = %s" for column in others)
     return f"UPDATE {connection.ops.quote_name(table)} SET {values} WHERE {key} = %s"  # noqa: S608
+
+
+@lru_cache(maxsize=256)
+def _update_all_statement(table: str, columns: tuple[str, ...], rows: int) -> str:
+    key, *others = map(connection.ops.quote_name, columns)
+    row = f"({', '.join(['%s'] * len(columns))})"
+    sets = ", ".join(f"{column} = given.column{place}" for place, column in enumerate(others, 2))
+    values = f"(VALUES {', '.join([row] * rows)}) AS given"
+    return f"UPDATE {connection.ops.quote_name(table)} SET {sets} FROM {values} WHERE {key} = given.column1"  # noqa: S608

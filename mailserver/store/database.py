@@ -7,29 +7,27 @@ held open while a message is streamed. No model instance is made on the hot path
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models import QuerySet
 
 from mailserver.database import translate
 from mailserver.errors import Kind, MailError
 from mailserver.mime.envelope import MessageEnvelope
-from mailserver.store import folder_rows, mailboxes
-from mailserver.store.batch import parse_flags
+from mailserver.store import entry_rows, folder_rows, mailboxes, statements
 from mailserver.store.blobs import BlobStore
-from mailserver.store.chunks import in_chunks
 from mailserver.store.derived import Derived
 from mailserver.store.disk import storage_error
 from mailserver.store.folder_data import AccessEntry, Granted, Usage
 from mailserver.store.interface import (
+    Alteration,
     Changes,
     Entry,
+    EntryTable,
     LockToken,
     Mailbox,
     MailboxCounts,
@@ -39,17 +37,18 @@ from mailserver.store.interface import (
 )
 from mailserver.store.maildrop import MaildropLocks
 from mailserver.store.message_data import StoredStructure
-from mailserver.store.models import Content, Expunged
-from mailserver.store.models import Entry as EntryRow
-from mailserver.store.models import Mailbox as MailboxRow
+from mailserver.store.picture import FolderPicture
+from mailserver.store.remembered import Remembered
 from mailserver.store.spool import SpoolWriter
 from mailserver.store.textindex_opening import open_text_index
 from mailserver.store.textsearch import TextSearch
 from mailserver.store.writer import GroupWriter
-from mailserver.values import ContentId, MailboxId, ModSeq, SpecialUse, Uid, UserId
+from mailserver.values import ContentId, MailboxId, ModSeq, SpecialUse, UserId
 
-ENTRY_COLUMNS = ("uid", "modseq", "flags", "size", "internal_date", "saved", "content_id")
-CONTENT_COLUMNS = ("id", "ref", "head", "return_path_size", "size", "body", "blob", "fields")
+FIELDS_REMEMBERED_BYTES = 16 * 1024 * 1024
+"""Header fields that searches and conversations have asked for: those of some ten thousand messages."""
+FIELD_BYTES = 500
+"""What the fields of one message take beside their text."""
 
 
 @contextmanager
@@ -74,6 +73,7 @@ class DatabaseStore:
         self._writer = GroupWriter(blobs)
         self._locks = MaildropLocks(process)
         self._derived = Derived(self._load)
+        self._fields: Remembered[Mapping[str, str]] = Remembered(FIELDS_REMEMBERED_BYTES)
         self._texts = TextSearch(self._load, open_text_index())
 
     # ------------------------------------------------------------ writing
@@ -83,6 +83,9 @@ class DatabaseStore:
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
         return self._writer.submit(unit)
+
+    def watch(self, listener: Callable[[Sequence[Alteration]], None]) -> None:
+        self._writer.watch(listener)
 
     def close(self) -> None:
         self._writer.close()
@@ -117,33 +120,33 @@ class DatabaseStore:
 
     # ------------------------------------------------------------ reading
 
-    def count(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, MailboxCounts]:
-        columns = MailboxRow.objects.values_list("id", "messages", "unseen", "deleted", "size")
+    def read_picture(self, user: UserId, *, public: bool) -> FolderPicture:
         with _translated():
-            return {
-                MailboxId(id_): MailboxCounts(*counts)
-                for chunk in in_chunks(mailboxes)
-                for id_, *counts in columns.filter(id__in=chunk)
-            }
+            return folder_rows.read_picture(user, public=public)
+
+    def count(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, MailboxCounts]:
+        with _translated():
+            return {id_: MailboxCounts(*counts) for id_, *counts in statements.COUNTS.read_among(mailboxes)}
 
     def list_entries(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> list[Entry]:
-        rows = EntryRow.objects.filter(mailbox=mailbox, held=False, uid__gt=after_uid).order_by("uid")
+        return list(self.read_table(mailbox, after_uid, limit))
+
+    def read_table(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> EntryTable:
         with _translated():
-            return _read_entries(rows.values_list(*ENTRY_COLUMNS)[:limit])
+            return entry_rows.read_table(mailbox, after_uid, limit)
 
     def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
         """Read in an order in which a change that happens meanwhile is told again next time, never missed."""
         with _translated():
-            modseq = MailboxRow.objects.filter(id=mailbox).values_list("modseq", flat=True).first()
-            if modseq is None:
+            found = statements.MAILBOX_MODSEQ.read(mailbox)
+            if not found:
                 raise MailError(Kind.NOT_FOUND, f"mailbox {mailbox} is gone")
+            ((modseq,),) = found
             if modseq <= since:
-                return Changes((), (), ModSeq(modseq))
-            gone = Expunged.objects.filter(mailbox=mailbox, modseq__gt=since).values_list("uid", flat=True)
-            vanished = tuple(Uid(uid) for uid in gone.order_by("uid"))
-            rows = EntryRow.objects.filter(mailbox=mailbox, held=False, modseq__gt=since).order_by("uid")
-            changed = tuple(_read_entries(rows.values_list(*ENTRY_COLUMNS)))
-        return Changes(changed, vanished, ModSeq(modseq))
+                return Changes((), (), modseq)
+            vanished = tuple([uid for (uid,) in statements.UIDS_GONE.read(mailbox, since)])
+            changed = tuple(entry_rows.read_changed(mailbox, since))
+        return Changes(changed, vanished, modseq)
 
     def read_contents(self, contents: Sequence[ContentId]) -> list[StoredContent]:
         with _translated():
@@ -151,21 +154,24 @@ class DatabaseStore:
 
     def _load(self, contents: Sequence[ContentId]) -> list[StoredContent]:
         """As `read_contents`, for the parts of this store."""
-        rows = Content.objects.values_list(*CONTENT_COLUMNS)
-        found = {row[0]: row for chunk in in_chunks(contents) for row in rows.filter(id__in=chunk)}
+        found = {row[0]: row for row in statements.CONTENTS.read_among(contents)}
         return [self._content(found[content]) for content in contents if content in found]
 
     def read_fields(self, contents: Sequence[ContentId]) -> dict[ContentId, Mapping[str, str]]:
-        rows = Content.objects.values_list("id", "fields")
-        with _translated():
-            return {
-                ContentId(id_): fields for chunk in in_chunks(contents) for id_, fields in rows.filter(id__in=chunk)
-            }
+        found, unknown = self._fields.find_all(contents)
+        if unknown:
+            with _translated():
+                rows = statements.FIELDS.read_among(unknown)
+            for content, stored in rows:
+                fields = found[content] = statements.read_json(stored)
+                self._fields.keep(
+                    content, fields, FIELD_BYTES + len(stored if isinstance(stored, str) else str(fields))
+                )
+        return found
 
     def read_refs(self, contents: Sequence[ContentId]) -> dict[ContentId, str]:
-        rows = Content.objects.values_list("id", "ref")
         with _translated():
-            return {ContentId(id_): ref for chunk in in_chunks(contents) for id_, ref in rows.filter(id__in=chunk)}
+            return dict(statements.REFS.read_among(contents))
 
     def _content(self, row: tuple[Any, ...]) -> StoredContent:
         content, ref, head, return_path_size, size, body, blob, fields = row
@@ -177,7 +183,7 @@ class DatabaseStore:
             size=size,
             body=None if body is None else bytes(body),
             path=self._blobs.path(blob) if blob else None,
-            fields=fields,
+            fields=statements.read_json(fields),
         )
 
     # ------------------------------------------------------------ what is made of messages
@@ -251,20 +257,3 @@ class DatabaseStore:
 
     def unlock_maildrop(self, token: LockToken) -> None:
         self._locks.unlock(token)
-
-
-def _read_entries(rows: QuerySet[EntryRow, tuple[Any, ...]]) -> list[Entry]:
-    """Without the ORM's own conversion of dates, which takes as long as all the rest: 100,000 are read at a SELECT."""
-    with connection.cursor() as cursor:
-        cursor.execute(*rows.query.sql_with_params())
-        return [_entry(row) for row in cursor.fetchall()]
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    uid, modseq, flags, size, internal_date, saved, content = row
-    return Entry(uid, modseq, parse_flags(flags), size, _aware(internal_date), _aware(saved), content)
-
-
-def _aware(moment: datetime) -> datetime:
-    """SQLite keeps no zone: what is stored there is UTC."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

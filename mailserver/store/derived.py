@@ -18,6 +18,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from mailserver.mime.envelope import MessageEnvelope
 from mailserver.mime.structure import Part
+from mailserver.store import statements
 from mailserver.store.bulk import Row, Table
 from mailserver.store.chunks import in_chunks
 from mailserver.store.message_data import StoredStructure
@@ -56,13 +57,13 @@ class Derived:
         self._closed = False
 
     def read_envelopes(self, contents: Sequence[ContentId]) -> dict[ContentId, MessageEnvelope]:
-        return self._read(contents, ("envelope",), MessageEnvelope.from_json, lambda made: made.as_stored().envelope)
+        return self._read(contents, statements.ENVELOPES, _envelope, lambda made: made.as_stored().envelope)
 
     def read_structures(self, contents: Sequence[ContentId]) -> dict[ContentId, StoredStructure]:
-        return self._read(contents, ("envelope", "structure"), _structure, Made.as_stored)
+        return self._read(contents, statements.STRUCTURES, _structure, Made.as_stored)
 
     def read_previews(self, contents: Sequence[ContentId]) -> dict[ContentId, str]:
-        return self._read(contents, ("preview",), str, lambda made: made.preview)
+        return self._read(contents, statements.PREVIEWS, str, lambda made: made.preview)
 
     def close(self) -> None:
         """Keep what is still to be kept."""
@@ -75,15 +76,13 @@ class Derived:
     def _read(
         self,
         contents: Sequence[ContentId],
-        columns: tuple[str, ...],
+        rows: statements.Select,
         from_kept: Callable[..., T],
         from_made: Callable[[Made], T],
     ) -> dict[ContentId, T]:
         found: dict[ContentId, T] = {}
-        rows = Content.objects.exclude(**{f"{columns[0]}__isnull": True}).values_list("id", *columns)
-        for chunk in in_chunks(contents):
-            for content, *kept in rows.filter(id__in=chunk):
-                found[ContentId(content)] = from_kept(*kept)
+        for content, *kept in rows.read_among(contents):
+            found[content] = from_kept(*kept)
         missing = [content for content in contents if content not in found]
         for content, made in self._make(missing):
             found[content] = from_made(made)
@@ -140,9 +139,13 @@ class Derived:
         return True
 
 
-def _structure(envelope: list[Any], structure: list[Any]) -> StoredStructure:
-    shown = MessageEnvelope.from_json(envelope)
-    return StoredStructure(shown, Part.from_json(structure, shown))
+def _envelope(envelope: Any) -> MessageEnvelope:
+    return MessageEnvelope.from_json(statements.read_json(envelope))
+
+
+def _structure(envelope: Any, structure: Any) -> StoredStructure:
+    shown = _envelope(envelope)
+    return StoredStructure(shown, Part.from_json(statements.read_json(structure), shown))
 
 
 def _row(content: ContentId, made: Made) -> Row:

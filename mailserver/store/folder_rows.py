@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.db.models import Q, Sum
 
 from mailserver.errors import Kind, MailError
+from mailserver.store import statements
 from mailserver.store.chunks import in_chunks
 from mailserver.store.folder_data import (
     MAX_ANNOTATION_BYTES,
@@ -19,9 +21,12 @@ from mailserver.store.folder_data import (
     Granted,
     Usage,
 )
-from mailserver.store.mailboxes import mailbox_value, owner_key, publish_folders_on_commit
+from mailserver.store.interface import MailboxCounts
+from mailserver.store.mailboxes import mailbox_of_row, mailbox_value, owner_key, publish_folders_on_commit
 from mailserver.store.models import Annotation, Mailbox, MailboxAccess, Subscription
 from mailserver.store.names import check_subscription, is_private
+from mailserver.store.picture import FolderPicture
+from mailserver.store.values import Mailbox as MailboxValue
 from mailserver.values import PUBLIC, MailboxId, UserId
 
 
@@ -42,6 +47,13 @@ def set_subscribed(user: UserId, name: str, subscribed: bool) -> None:
         publish_folders_on_commit(user)
 
 
+def subscribe(user: UserId, names: Iterable[str]) -> None:
+    """To the folders that a user begins with."""
+    rows = [Subscription(user_id=user, name=name) for name in names]
+    Subscription.objects.bulk_create(rows, ignore_conflicts=True)
+    publish_folders_on_commit(user)
+
+
 def get_usage(user: UserId) -> Usage:
     rows = Mailbox.objects.filter(user=owner_key(user))
     sums = rows.aggregate(messages=Sum("messages"), size=Sum("size"))
@@ -53,11 +65,14 @@ def get_usage(user: UserId) -> Usage:
 
 def list_access(mailboxes: Sequence[MailboxId]) -> dict[MailboxId, tuple[AccessEntry, ...]]:
     columns = MailboxAccess.objects.values_list("mailbox_id", "user_id", "rights", "negative")
+    return _gather_access(row for chunk in in_chunks(mailboxes) for row in columns.filter(mailbox__in=chunk))
+
+
+def _gather_access(rows: Iterable[tuple[Any, ...]]) -> dict[MailboxId, tuple[AccessEntry, ...]]:
     found: dict[MailboxId, list[AccessEntry]] = {}
-    for chunk in in_chunks(mailboxes):
-        for mailbox, user, rights, negative in columns.filter(mailbox__in=chunk):
-            entry = AccessEntry(None if user is None else UserId(user), rights, negative)
-            found.setdefault(MailboxId(mailbox), []).append(entry)
+    for mailbox, user, rights, negative in rows:
+        entry = AccessEntry(None if user is None else UserId(user), rights, negative)
+        found.setdefault(MailboxId(mailbox), []).append(entry)
     return {mailbox: tuple(sorted(entries, key=_list_order)) for mailbox, entries in found.items()}
 
 
@@ -87,6 +102,26 @@ def list_granted(user: UserId) -> list[Granted]:
     values = [mailbox_value(row) for row in rows]
     lists = list_access([value.id for value in values])
     return [Granted(value, lists[value.id]) for value in values if value.id in lists]
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def read_picture(user: UserId, *, public: bool) -> FolderPicture:
+    """Few people have folders of others, so it is three queries as a rule: whose lists concern the user, his own
+    mailboxes, his subscriptions."""
+    concerned = list({mailbox for (mailbox,) in statements.CONCERNED.read(user)})
+    rows = {row[0]: row for row in statements.PICTURED.read_among(concerned) if row[1] != user}
+    access = _gather_access(statements.ACCESS.read_among(list(rows)))
+    if public:
+        rows |= {row[0]: row for row in statements.PICTURED_OF_NOBODY.read()}
+    rows |= {row[0]: row for row in statements.PICTURED_OF_USER.read(user)}
+    subscriptions = frozenset([name for (name,) in statements.SUBSCRIPTIONS.read(user)])
+    return FolderPicture(user, map(_pictured, rows.values()), access, subscriptions)
+
+
+def _pictured(row: tuple[Any, ...]) -> tuple[MailboxValue, MailboxCounts]:
+    return mailbox_of_row(row[:7]), MailboxCounts(*row[7:])
 
 
 # ---------------------------------------------------------------- annotations

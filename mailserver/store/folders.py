@@ -8,16 +8,17 @@ nobody. Owners may do everything with their folders, administrators with the pub
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from mailserver.config.snapshot import Directory
 from mailserver.errors import Kind, MailError
-from mailserver.store.folder_data import AccessEntry
+from mailserver.store.folder_data import AccessEntry, Granted
 from mailserver.store.interface import Mailbox, MailStore
 from mailserver.store.names import SEPARATOR, is_below, normal_name
 from mailserver.store.rights import ALL_RIGHTS, effective_rights, sort_rights
-from mailserver.values import PUBLIC, SpecialUse, UserId
+from mailserver.values import PUBLIC, MailboxId, SpecialUse, UserId
 
 USERS_PREFIX = "#users/"
 PUBLIC_PREFIX = "#public/"
@@ -54,10 +55,23 @@ class AccessLine:
     rights: str
 
 
-class Folders:
-    """The folders of one user. Cheap to make: one for each command, with the directory of that moment."""
+class FolderReading(Protocol):
+    """What looking at folders asks for: a MailStore has it, and so has a FolderPicture."""
 
-    def __init__(self, store: MailStore, directory: Directory, user: UserId) -> None:
+    def list_mailboxes(self, user: UserId) -> list[Mailbox]: ...
+
+    def get_mailbox(self, user: UserId, name: str) -> Mailbox: ...
+
+    def list_access(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, tuple[AccessEntry, ...]]: ...
+
+    def list_granted(self, user: UserId) -> list[Granted]: ...
+
+
+class ShownFolders:
+    """The folders of one user, to be looked at. Cheap to make: one for each command, with the directory of that
+    moment."""
+
+    def __init__(self, store: FolderReading, directory: Directory, user: UserId) -> None:
         self._store = store
         self._directory = directory
         self._user = user
@@ -138,6 +152,39 @@ class Folders:
                 return name
             raise
         return place.prefix + place.name
+
+    # ------------------------------------------------------------ rights and names
+
+    def _login_of(self, user_id: UserId) -> str:
+        """The short name where it means this user, else the address."""
+        return shown_login(self._directory, user_id)
+
+    def _rights(self, mailbox: Mailbox) -> frozenset[str]:
+        if self._has_all(mailbox.user):
+            return frozenset(ALL_RIGHTS)
+        return effective_rights(self._store.list_access([mailbox.id]).get(mailbox.id, ()), self._user)
+
+    def _has_all(self, owner: UserId) -> bool:
+        return owner == self._user or (owner == PUBLIC and self._is_admin)
+
+    @property
+    def _is_admin(self) -> bool:
+        user = self._directory.users.get(self._user)
+        return user is not None and user.admin
+
+    def _folder_of(self, mailbox: Mailbox, rights: frozenset[str]) -> Folder | None:
+        """None for an owner whom the directory does not know yet."""
+        if mailbox.user != PUBLIC and mailbox.user not in self._directory.users:
+            return None
+        return Folder(mailbox, mailbox.user, rights, self.prefix_of(mailbox.user) + mailbox.name)
+
+
+class Folders(ShownFolders):
+    """The same, and to be changed."""
+
+    def __init__(self, store: MailStore, directory: Directory, user: UserId) -> None:
+        super().__init__(store, directory, user)
+        self._store: MailStore = store
 
     # ------------------------------------------------------------ changing
 
@@ -273,29 +320,6 @@ class Folders:
 
     def _identifier_of(self, entry: AccessEntry) -> str:
         return ("-" if entry.negative else "") + (ANYONE if entry.user is None else self._login_of(entry.user))
-
-    def _login_of(self, user_id: UserId) -> str:
-        """The short name where it means this user, else the address."""
-        return shown_login(self._directory, user_id)
-
-    def _rights(self, mailbox: Mailbox) -> frozenset[str]:
-        if self._has_all(mailbox.user):
-            return frozenset(ALL_RIGHTS)
-        return effective_rights(self._store.list_access([mailbox.id]).get(mailbox.id, ()), self._user)
-
-    def _has_all(self, owner: UserId) -> bool:
-        return owner == self._user or (owner == PUBLIC and self._is_admin)
-
-    @property
-    def _is_admin(self) -> bool:
-        user = self._directory.users.get(self._user)
-        return user is not None and user.admin
-
-    def _folder_of(self, mailbox: Mailbox, rights: frozenset[str]) -> Folder | None:
-        """None for an owner whom the directory does not know yet."""
-        if mailbox.user != PUBLIC and mailbox.user not in self._directory.users:
-            return None
-        return Folder(mailbox, mailbox.user, rights, self.prefix_of(mailbox.user) + mailbox.name)
 
 
 def shown_login(directory: Directory, user_id: UserId) -> str:

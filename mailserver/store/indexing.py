@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db.models import Exists, Max, OuterRef
@@ -18,14 +19,19 @@ SETTLED = timedelta(minutes=1)
 which a smaller id was given out has ended."""
 IDS_AT_ONCE = 5000
 CONTENTS_AT_ONCE = 100
-RUN_SECONDS = 5.0
-"""Of each minute: some three thousand messages, and nearly all of a processor is left for others."""
+RUN_SECONDS = 45.0
+"""Of each minute, as long as something is left: after an import of 100,000 messages it is a matter of minutes, and
+whoever searches meanwhile waits for the rest only."""
 
 
 class TextIndexer:
-    """Remembers how far it has come; a new one looks through everything once, and finds most of it known."""
+    """Remembers how far it has come; a new one looks through everything once, and finds most of it known.
 
-    def __init__(self) -> None:
+    It rests as long as it works, so that more than half of a processor is always left for others.
+    """
+
+    def __init__(self, rest: Callable[[float], None] = time.sleep) -> None:
+        self._rest = rest
         self._done = 0
         """Every content up to this id has been looked at."""
 
@@ -43,7 +49,9 @@ class TextIndexer:
                 wanted = block.filter(Exists(Entry.objects.filter(content=OuterRef("pk"))))
                 ids = [ContentId(id_) for id_ in wanted.order_by("id").values_list("id", flat=True)]
                 for chunk in in_chunks(ids, CONTENTS_AT_ONCE):
+                    began = time.monotonic()
                     store.index_texts(chunk)
+                    self._rest(time.monotonic() - began)
                     count += len(chunk)
                     self._done = chunk[-1]
                     if time.monotonic() >= deadline:

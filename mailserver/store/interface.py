@@ -11,20 +11,26 @@ commit (and the sync of a body file). RFC 9051 §2.3.1, RFC 7162 §3.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mailserver.journey.records import JourneyRecord, JourneyStepRecord
+from mailserver.mime.envelope import MessageEnvelope
+from mailserver.store.entries import Entry as Entry
+from mailserver.store.entries import EntryTable as EntryTable
 from mailserver.store.folder_data import FolderData
 from mailserver.store.message_data import MessageData
 from mailserver.store.rights import FLAG_RIGHTS
 from mailserver.store.spool import SpoolWriter
 from mailserver.store.values import Mailbox as Mailbox
 from mailserver.values import Body, ContentId, Envelope, MailboxId, ModSeq, SpecialUse, Uid, UserId
+
+if TYPE_CHECKING:
+    from mailserver.store.picture import FolderPicture
 
 # ---------------------------------------------------------------- what is written
 
@@ -33,7 +39,8 @@ from mailserver.values import Body, ContentId, Envelope, MailboxId, ModSeq, Spec
 class NewContent:
     """A message to store: trace lines `head` in front of `body`, and header fields for lists and search.
 
-    `ref` is the journey's id. `return_path_size` is how many bytes of `head` are the Return-Path line.
+    `ref` is the journey's id. `return_path_size` is how many bytes of `head` are the Return-Path line. `envelope` saves
+    making it when somebody first asks, if whoever files the message expects that soon.
     """
 
     ref: str
@@ -41,6 +48,7 @@ class NewContent:
     head: bytes = b""
     return_path_size: int = 0
     fields: Mapping[str, str] = field(default_factory=dict)
+    envelope: MessageEnvelope | None = None
 
     @property
     def size(self) -> int:
@@ -256,25 +264,27 @@ class MailboxCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A message in a mailbox, without its bytes."""
-
-    uid: Uid
-    modseq: ModSeq
-    flags: frozenset[str]
-    size: int
-    internal_date: datetime
-    saved: datetime
-    content: ContentId
-
-
-@dataclass(frozen=True, slots=True)
 class Changes:
     """What happened in a mailbox after a mod-sequence: entries new or changed, UIDs gone, and the mod-sequence now."""
 
     changed: tuple[Entry, ...]
     vanished: tuple[Uid, ...]
     modseq: ModSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """What one commit of this process has done to a mailbox: everything that happened between two mod-sequences.
+
+    The commit held the mailbox's lock, so who knew it as it was at `since` knows it now without asking.
+    """
+
+    mailbox: MailboxId
+    since: ModSeq
+    changes: Changes
+    uid_next: Uid
+    uid_validity: int
+    counts: MailboxCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +340,13 @@ class MailStore(FolderData, MessageData, Protocol):
         """
         ...
 
+    def watch(self, listener: Callable[[Sequence[Alteration]], None]) -> None:
+        """Tell the listener of each commit of this process, before the futures of its units are done.
+
+        It is called in whatever thread writes, must not block, and must not fail. Other processes have the notices.
+        """
+        ...
+
     def list_mailboxes(self, user: UserId) -> list[Mailbox]:
         """All of a user's mailboxes, Inbox first, then by name; none for a user that is gone.
 
@@ -360,12 +377,20 @@ class MailStore(FolderData, MessageData, Protocol):
         """With its entries; raises NOT_FOUND, and FORBIDDEN for the Inbox."""
         ...
 
+    def read_picture(self, user: UserId, *, public: bool) -> FolderPicture:
+        """The user's folders, and those of others that concern him, all at once; `public`: every public one too."""
+        ...
+
     def count(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, MailboxCounts]:
         """Counts of several mailboxes in one query; those that are gone are missing."""
         ...
 
     def list_entries(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> list[Entry]:
         """Entries in UID order, held ones left out; none when the mailbox is gone. Reads no content."""
+        ...
+
+    def read_table(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> EntryTable:
+        """The same by columns: faster, and in less room, for those who keep them all."""
         ...
 
     def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:

@@ -15,9 +15,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import attrgetter
 
 from mailserver.errors import Kind, MailError
+from mailserver.store.entries import microseconds
 from mailserver.store.interface import (
+    Alteration,
+    Changes,
     Copying,
     CopyResult,
     Entry,
@@ -88,7 +92,8 @@ class EntryState:
     held: bool = False
 
     def as_entry(self) -> Entry:
-        return Entry(self.uid, self.modseq, self.flags, self.size, self.internal_date, self.saved, self.content)
+        internal, saved = microseconds(self.internal_date), microseconds(self.saved)
+        return Entry(self.uid, self.modseq, self.flags, self.size, internal, saved, self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,8 @@ class Ledger:
     changed: dict[EntryState, None] = field(default_factory=dict)
     removed: list[EntryState] = field(default_factory=list)
     gone: list[Gone] = field(default_factory=list)
+    since: dict[MailboxId, ModSeq] = field(default_factory=dict)
+    """The mod-sequences of the mailboxes before the first change."""
 
     def check(self, unit: Unit) -> None:
         """Raises NOT_FOUND when a mailbox of the unit is not there, FORBIDDEN for a flag that cannot be."""
@@ -176,12 +183,34 @@ class Ledger:
             removed=tuple([self._remove(removal) for removal in unit.removals]),
         )
 
+    def alterations(self) -> tuple[Alteration, ...]:
+        """What all units together have done to each mailbox."""
+        changed: dict[MailboxId, list[Entry]] = {mailbox: [] for mailbox in self.touched}
+        vanished: dict[MailboxId, list[Uid]] = {mailbox: [] for mailbox in self.touched}
+        for entry in (*self.changed, *self.added):
+            if not entry.held:
+                changed[entry.mailbox].append(entry.as_entry())
+        for gone in self.gone:
+            vanished[gone.mailbox].append(gone.uid)
+        return tuple([self._alteration(self.mailboxes[id_], changed[id_], vanished[id_]) for id_ in self.touched])
+
+    def _alteration(self, mailbox: MailboxState, changed: list[Entry], vanished: list[Uid]) -> Alteration:
+        changed.sort(key=attrgetter("uid"))
+        changes = Changes(tuple(changed), tuple(sorted(vanished)), ModSeq(mailbox.modseq))
+        return Alteration(
+            mailbox.id, self.since[mailbox.id], changes, Uid(mailbox.uid_next), mailbox.uid_validity, mailbox.counts()
+        )
+
+    def _next_modseq(self, mailbox: MailboxState) -> ModSeq:
+        self.since.setdefault(mailbox.id, ModSeq(mailbox.modseq))
+        return mailbox.next_modseq()
+
     def _file(self, new: NewEntry, size: int, content: ContentId) -> Filed:
         mailbox = self.mailboxes[new.mailbox]
         entry = EntryState(
             new.mailbox,
             mailbox.next_uid(),
-            mailbox.next_modseq(),
+            self._next_modseq(mailbox),
             new.flags,
             size,
             new.internal_date or self.now,
@@ -214,7 +243,7 @@ class Ledger:
             if flags != entry.flags:
                 wanted.append((entry, flags))
         if wanted:
-            modseq = mailbox.next_modseq()
+            modseq = self._next_modseq(mailbox)
             for entry, flags in wanted:
                 mailbox.tally(entry, -1)
                 entry.flags, entry.modseq = flags, modseq
@@ -224,7 +253,7 @@ class Ledger:
 
     def _note_change(self, entry: EntryState) -> None:
         self.touched.add(entry.mailbox)
-        if entry.row:
+        if entry not in self.added:
             self.changed[entry] = None
 
     def _copy(self, copying: Copying) -> CopyResult:
@@ -236,7 +265,7 @@ class Ledger:
                 source,
                 mailbox=target.id,
                 uid=target.next_uid(),
-                modseq=target.next_modseq(),
+                modseq=self._next_modseq(target),
                 saved=self.now,
                 row=0,
             )
@@ -262,7 +291,7 @@ class Ledger:
         """To every client a held entry is gone: it vanishes with the mod-sequence that an expunge would have."""
         if not entries:
             return
-        modseq = mailbox.next_modseq()
+        modseq = self._next_modseq(mailbox)
         self.touched.add(mailbox.id)
         for entry in entries:
             mailbox.tally(entry, -1)
@@ -271,8 +300,8 @@ class Ledger:
             if hold:
                 entry.held, entry.modseq = True, modseq
                 self._note_change(entry)
-            elif not entry.row:
-                self.added.pop(entry, None)
+            elif entry in self.added:
+                del self.added[entry]
             else:
                 self.changed.pop(entry, None)
                 self.removed.append(entry)

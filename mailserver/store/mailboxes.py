@@ -9,16 +9,15 @@ is remembered. So it never repeats for a name, not even within a second, nor aft
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
 
 from mailserver import clock, notices
 from mailserver.errors import Kind, MailError
-from mailserver.store import interface
+from mailserver.store import interface, statements
 from mailserver.store.batch import Prepared, write_batch
 from mailserver.store.interface import Copying, Unit
 from mailserver.store.models import Entry, FormerName, Mailbox
@@ -35,31 +34,38 @@ def list_mailboxes(user: UserId) -> list[interface.Mailbox]:
 
 def get_mailbox(user: UserId, name: str) -> interface.Mailbox:
     """Raises NOT_FOUND."""
-    return _get(Mailbox.objects.filter(user=owner_key(user), name=normal_name(name)), name)
+    name = normal_name(name)
+    if user == PUBLIC:
+        return _get(statements.MAILBOX_OF_NOBODY.read(name), name)
+    return _get(statements.MAILBOX_OF_USER.read(user, name), name)
 
 
 def get_mailbox_by_id(mailbox: MailboxId) -> interface.Mailbox:
     """Raises NOT_FOUND."""
-    return _get(Mailbox.objects.filter(id=mailbox), mailbox)
+    return _get(statements.MAILBOX_BY_ID.read(mailbox), mailbox)
 
 
 def create_mailbox(user: UserId, name: str, special_use: SpecialUse | None = None) -> interface.Mailbox:
     """Raises EXISTS, NOT_FOUND for a user that is gone, FORBIDDEN for a name that cannot be."""
-    name = normal_name(name)
+    return create_mailboxes(user, {name: special_use})[0]
+
+
+def create_mailboxes(user: UserId, wanted: Mapping[str, SpecialUse | None]) -> list[interface.Mailbox]:
+    """Several at once, or none; raises what `create_mailbox` raises."""
+    uses = {normal_name(name): use for name, use in wanted.items()}
     try:
         with transaction.atomic():
-            row = Mailbox.objects.create(
-                user_id=owner_key(user),
-                name=name,
-                special_use=special_use or "",
-                uid_validity=_next_uid_validity(user, name),
+            validities = _next_uid_validities(user, uses)
+            rows = Mailbox.objects.bulk_create(
+                Mailbox(user_id=owner_key(user), name=name, special_use=use or "", uid_validity=validities[name])
+                for name, use in uses.items()
             )
             if user != PUBLIC and not get_user_model().objects.filter(pk=user).exists():
                 raise MailError(Kind.NOT_FOUND, f"user {user}")
             publish_folders_on_commit(user)
     except IntegrityError as error:
-        raise MailError(Kind.EXISTS, name) from error
-    return mailbox_value(row)
+        raise MailError(Kind.EXISTS, ", ".join(uses)) from error
+    return [mailbox_value(row) for row in rows]
 
 
 @transaction.atomic
@@ -122,11 +128,17 @@ def _owner(row: Mailbox) -> UserId:
     return UserId(row.user_id or PUBLIC)
 
 
-def _get(rows: QuerySet[Mailbox], wanted: object) -> interface.Mailbox:
-    row = rows.first()
-    if row is None:
+def mailbox_of_row(row: Sequence[Any]) -> interface.Mailbox:
+    """The same, of a row of `statements.py`."""
+    id_, user, name, use, uid_validity, uid_next, modseq = row
+    special_use = SpecialUse(use) if use else None
+    return interface.Mailbox(id_, user or PUBLIC, name, special_use, uid_validity, uid_next, modseq)
+
+
+def _get(rows: Sequence[Sequence[Any]], wanted: object) -> interface.Mailbox:
+    if not rows:
         raise _not_found(wanted)
-    return mailbox_value(row)
+    return mailbox_of_row(rows[0])
 
 
 def _not_found(mailbox: object) -> MailError:
@@ -157,7 +169,15 @@ def _uid_validity_under(row: Mailbox, name: str) -> int:
 
 
 def _next_uid_validity(user: UserId, name: str) -> int:
-    return max(int(clock.now().timestamp()), _former_uid_validity(user, name) + 1)
+    return _next_uid_validities(user, [name])[name]
+
+
+def _next_uid_validities(user: UserId, names: Collection[str]) -> dict[str, int]:
+    """Higher than any that a mailbox of this name had (RFC 9051 §2.3.1.1)."""
+    rows = FormerName.objects.filter(user=owner_key(user), name__in=names)
+    former = dict(rows.values_list("name", "uid_validity"))
+    now = int(clock.now().timestamp())
+    return {name: max(now, former.get(name, 0) + 1) for name in names}
 
 
 def _former_uid_validity(user: UserId, name: str) -> int:

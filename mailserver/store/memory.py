@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +20,12 @@ from mailserver.journey.records import JourneyRecord, JourneyStepRecord
 from mailserver.mime.envelope import MessageEnvelope
 from mailserver.store.disk import storage_error
 from mailserver.store.interface import (
+    Alteration,
     Changes,
     Collected,
     Copying,
     Entry,
+    EntryTable,
     LockToken,
     Mailbox,
     MailboxCounts,
@@ -39,6 +41,7 @@ from mailserver.store.ledger import EntryState, Gone, Ledger, MailboxState
 from mailserver.store.memory_folders import MemoryFolders
 from mailserver.store.message_data import StoredStructure
 from mailserver.store.names import INBOX, is_below, normal_name, renamed, show_order
+from mailserver.store.picture import FolderPicture
 from mailserver.store.reading import make
 from mailserver.store.spool import SpoolWriter
 from mailserver.store.textindex import NoTextIndex
@@ -77,6 +80,7 @@ class MemoryStore(MemoryFolders):
         self._gone: list[Gone] = []
         self._locks: dict[int, _Lock] = {}
         self._entries: dict[MailboxId, dict[Uid, EntryState]] = {}
+        self._listeners: list[Callable[[Sequence[Alteration]], None]] = []
 
     def add_user(self, user: UserId) -> Mailbox:
         """Make a user known, with all special mailboxes; gives the Inbox."""
@@ -96,16 +100,21 @@ class MemoryStore(MemoryFolders):
         future.set_running_or_notify_cancel()
         try:
             with self._mutex:
-                result = self._write(unit)
+                result, alterations = self._write(unit)
         except MailError as error:
             future.set_exception(error)
         except OSError as error:
             future.set_exception(storage_error(error))
         else:
+            for tell in self._listeners:
+                tell(alterations)
             future.set_result(result)
         return future
 
-    def _write(self, unit: Unit) -> UnitResult:
+    def watch(self, listener: Callable[[Sequence[Alteration]], None]) -> None:
+        self._listeners.append(listener)
+
+    def _write(self, unit: Unit) -> tuple[UnitResult, Sequence[Alteration]]:
         self._fail_if_told()
         ledger = Ledger(self._states, self._entries, clock.now())
         ledger.check(unit)
@@ -120,7 +129,7 @@ class MemoryStore(MemoryFolders):
         self.journeys += unit.journeys
         self.steps += unit.steps
         self.work += unit.work
-        return result
+        return result, ledger.alterations()
 
     def _claim(self, unit: Unit) -> None:
         """As `foreign.Claims` does, then `foreign.write_foreign`."""
@@ -241,6 +250,16 @@ class MemoryStore(MemoryFolders):
 
     # ------------------------------------------------------------ reading
 
+    def read_picture(self, user: UserId, *, public: bool) -> FolderPicture:
+        with self._mutex:
+            granted = self.list_granted(user)
+            mailboxes = self.list_mailboxes(user) + [entry.mailbox for entry in granted]
+            if public:
+                mailboxes += self.list_mailboxes(PUBLIC)
+            counted = [(mailbox, self._states[mailbox.id].counts()) for mailbox in mailboxes]
+            access = {entry.mailbox.id: entry.entries for entry in granted}
+            return FolderPicture(user, counted, access, self.list_subscriptions(user))
+
     def count(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, MailboxCounts]:
         with self._mutex:
             self._fail_if_told()
@@ -252,6 +271,9 @@ class MemoryStore(MemoryFolders):
             entries = self._entries.get(mailbox, {})
             uids = sorted(uid for uid in entries if uid > after_uid)[:limit]
             return [entries[uid].as_entry() for uid in uids]
+
+    def read_table(self, mailbox: MailboxId, after_uid: int = 0, limit: int | None = None) -> EntryTable:
+        return EntryTable.of(self.list_entries(mailbox, after_uid, limit))
 
     def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
         with self._mutex:

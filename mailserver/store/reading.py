@@ -54,4 +54,4 @@ def make(content: StoredContent) -> Made:
 def make_text(content: StoredContent) -> MessageText:
     """What SEARCH looks into."""
     with open_message(content) as message:
-        return extract_text(parse_structure(message), message)
+        return extract_text(parse_structure(message, envelopes=False), message)

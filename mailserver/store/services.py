@@ -34,10 +34,10 @@ def create_special_mailboxes(user: UserId) -> list[MailboxValue]:
     Part of creating a user.
     """
     existing = {mailbox.name: mailbox for mailbox in mailboxes.list_mailboxes(user)}
-    missing = [(name, use) for name, use in SPECIAL_MAILBOXES if name not in existing]
-    for name, use in missing:
-        existing[name] = mailboxes.create_mailbox(user, name, use)
-        folder_rows.set_subscribed(user, name, True)
+    missing = {name: use for name, use in SPECIAL_MAILBOXES if name not in existing}
+    if missing:
+        existing |= {mailbox.name: mailbox for mailbox in mailboxes.create_mailboxes(user, missing)}
+        folder_rows.subscribe(user, missing)
     return [existing[name] for name, _ in SPECIAL_MAILBOXES]
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mailserver.store.chunks import in_chunks
+from mailserver.store.known_ids import KnownIds
 from mailserver.store.textindex import READ_AT_ONCE, Candidates, IndexedText, joined, pack, pieces, unpack
 from mailserver.values import ContentId
 
@@ -43,6 +44,9 @@ class SqliteTextIndex:
         self._local = threading.local()
         self._mutex = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
+        self._known = KnownIds()
+        self._generation = 0
+        """How often the index has been emptied when `_known` was read."""
 
     def find(self, contents: Sequence[ContentId], needle: str) -> Candidates:
         asked = set(contents)
@@ -54,15 +58,27 @@ class SqliteTextIndex:
 
     def _find(self, asked: set[ContentId], needle: str) -> Candidates:
         database = self._connect()
-        bounds = (min(asked), max(asked))
-        known = _first_column(database.execute("SELECT content FROM known WHERE content BETWEEN ? AND ?", bounds))
+        ids = sorted(asked)
+        unknown = self._find_unknown(database, ids)
         wanted = pieces(needle)
         if not wanted:
-            return Candidates(asked & known, asked - known)
+            return Candidates(asked - unknown, unknown)
         match = " AND ".join('"' + piece.replace('"', '""') + '"' for piece in wanted)
         statement = "SELECT rowid FROM pieces WHERE pieces MATCH ? AND rowid BETWEEN ? AND ?"
-        possible = _first_column(database.execute(statement, (match, *bounds)))
-        return Candidates(asked & known & possible, asked - known)
+        possible = _first_column(database.execute(statement, (match, ids[0], ids[-1])))
+        return Candidates((asked & possible) - unknown, unknown)
+
+    def _find_unknown(self, database: sqlite3.Connection, ids: Sequence[ContentId]) -> set[ContentId]:
+        """What is known once stays so until the index is emptied: only for the others the file is asked again."""
+        (generation,) = database.execute("PRAGMA user_version").fetchone()
+        with self._mutex:
+            if generation != self._generation:
+                self._known, self._generation = KnownIds(), generation
+            missing = self._known.missing(ids)
+            if missing:
+                self._known.add(sorted(_read_known(database, missing)))
+                missing = self._known.missing(missing)
+        return set(map(ContentId, missing))
 
     def read(self, contents: Sequence[ContentId]) -> Iterator[tuple[ContentId, IndexedText]]:
         for chunk in in_chunks(contents, READ_AT_ONCE):
@@ -124,6 +140,8 @@ class SqliteTextIndex:
         """An older copy of the database was put back: ids that the index knows will be given to other messages."""
         if database.execute("SELECT count(*) FROM known WHERE content > ?", (self._last_id(),)).fetchone()[0]:
             with _transaction(database):
+                (generation,) = database.execute("PRAGMA user_version").fetchone()
+                database.execute(f"PRAGMA user_version = {generation + 1}")
                 database.execute("DELETE FROM known")
                 database.execute("DELETE FROM texts")
                 database.execute("INSERT INTO pieces (pieces) VALUES ('delete-all')")
@@ -143,6 +161,16 @@ def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 def _warn(error: sqlite3.Error) -> None:
     """A file that cannot be used is no reason to fail: messages are read instead."""
     logger.warning("the text index cannot be used: %s", error)
+
+
+def _read_known(database: sqlite3.Connection, ids: Sequence[int]) -> set[ContentId]:
+    """Those of the rising ids that the index has, and perhaps others between them."""
+    if len(ids) > READ_AT_ONCE:
+        statement, asked = "SELECT content FROM known WHERE content BETWEEN ? AND ?", [ids[0], ids[-1]]
+    else:
+        marks = ",".join("?" * len(ids))
+        statement, asked = f"SELECT content FROM known WHERE content IN ({marks})", list(ids)  # noqa: S608
+    return _first_column(database.execute(statement, asked))
 
 
 def _first_column(rows: Iterable[tuple[int]]) -> set[ContentId]:

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -28,7 +28,7 @@ from mailserver.errors import Kind, MailError
 from mailserver.store.batch import Prepared, Written, write_batch
 from mailserver.store.blobs import BlobStore
 from mailserver.store.disk import storage_error
-from mailserver.store.interface import Unit, UnitResult
+from mailserver.store.interface import Alteration, Unit, UnitResult
 from mailserver.values import MEMORY_BODY_BYTES, Body
 
 logger = logging.getLogger(__name__)
@@ -83,6 +83,11 @@ class GroupWriter:
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
         self._closed = False
+        self._listeners: list[Callable[[Sequence[Alteration]], None]] = []
+
+    def watch(self, listener: Callable[[Sequence[Alteration]], None]) -> None:
+        """As `MailStore.watch` promises."""
+        self._listeners.append(listener)
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
         """As `MailStore.submit` promises."""
@@ -210,6 +215,10 @@ class GroupWriter:
         _fail(jobs, error)
 
     def _complete(self, jobs: Sequence[_Job], written: Written) -> None:
+        """Listeners first: who waits for a unit finds everything that keeps a picture right."""
+        if written.alterations:
+            for tell in self._listeners:
+                tell(written.alterations)
         for job, outcome in zip(jobs, written.outcomes, strict=True):
             if isinstance(outcome, MailError):
                 self._drop([job], outcome)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 
 from mailserver.mime.addresses import HeaderAddress
 from mailserver.mime.envelope import Addresses, MessageEnvelope
@@ -37,7 +38,9 @@ def begin_fetch(number: int, *, uid_only: bool = False) -> bytes:
 END_FETCH = b")\r\n"
 
 
-def format_flags_item(flags: Iterable[str]) -> bytes:
+@lru_cache(maxsize=1000)
+def format_flags_item(flags: frozenset[str]) -> bytes:
+    """The same few sets come again and again."""
     return b"FLAGS " + format_flags(flags)
 
 

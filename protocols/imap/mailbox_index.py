@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from array import array
-from bisect import bisect_left, bisect_right
+import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from mailserver.errors import Kind, MailError
-from mailserver.store.interface import Changes, Entry, MailStore
+from mailserver.store.interface import Alteration, Changes, Entry, EntryTable, MailStore
 from mailserver.values import Flag, MailboxId, ModSeq
 from protocols.net.offload import Offload
 
@@ -24,9 +23,10 @@ log = logging.getLogger("pillarbox.imap")
 
 PAGE_ENTRIES = 10_000
 """A large mailbox is read in pages, so that others get their turn at the threads."""
+FRESH_SECONDS = 1.0
+"""For so long what was right when the store was last asked is taken for right, if no notice says otherwise
+(docs/decisions/imap-freshness.md)."""
 NO_MAILBOX = MailboxId(0)
-SMALL_REMOVAL = 64
-"""Up to so many UIDs are cut out of the list one by one; for more, the list is made anew."""
 
 
 class IndexListener(Protocol):
@@ -60,20 +60,23 @@ class MailboxIndex:
         """Messages from this UID on have been shown to no session as new (RFC 3501 §2.3.2); 0 until somebody looked."""
         self._store = store
         self._offload = offload
-        self._entries: dict[int, Entry] = {}
-        self._uids = array("Q")
+        self._table = EntryTable()
         self._modseq = ModSeq(0)
         self._flag_sets: set[frozenset[str]] = set()
+        self._first_without: dict[Flag, int | None] = {}
+        """Known until something changes."""
         self._listeners: list[IndexListener] = []
         self._loading: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._asked = 0
         self._answered = 0
+        self._behind = False
+        self._right_at = 0.0
 
     # ------------------------------------------------------------ asking
 
     def __len__(self) -> int:
-        return len(self._uids)
+        return len(self._table)
 
     @property
     def modseq(self) -> ModSeq:
@@ -83,24 +86,37 @@ class MailboxIndex:
     @property
     def uids(self) -> Sequence[int]:
         """All UIDs in order, to be read only."""
-        return self._uids
+        return self._table.uids
+
+    @property
+    def contents(self) -> Sequence[int]:
+        """What each of them is, in the same order, to be read only."""
+        return self._table.contents
+
+    def __contains__(self, uid: int) -> bool:
+        return uid in self._table
 
     def get(self, uid: int) -> Entry | None:
         """None for a message that is gone."""
-        return self._entries.get(uid)
+        return self._table.get(uid)
 
-    def entries(self, uids: Iterable[int]) -> list[Entry]:
+    def entries(self, uids: Sequence[int]) -> list[Entry]:
         """In the order asked; those that are gone are left out."""
-        get = self._entries.get
-        return [entry for uid in uids if (entry := get(uid)) is not None]
+        return self._table.pick(uids)
 
     def changed_since(self, modseq: int) -> list[Entry]:
         """Entries with a higher mod-sequence, in UID order."""
-        return [entry for entry in self.entries(self._uids) if entry.modseq > modseq]
+        return self._table.changed_since(modseq)
 
     def first_without(self, flag: Flag) -> int | None:
         """The lowest UID without this flag."""
-        return next((uid for uid in self._uids if flag not in self._entries[uid].flags), None)
+        if flag not in self._first_without:
+            self._first_without[flag] = self._table.first_where(lambda flags: flag not in flags)
+        return self._first_without[flag]
+
+    def uids_without(self, flag: Flag, from_uid: int) -> list[int]:
+        """All without this flag, from this UID on."""
+        return self._table.uids_where(lambda flags: flag not in flags, from_uid)
 
     @property
     def has_listeners(self) -> bool:
@@ -127,6 +143,27 @@ class MailboxIndex:
         while self._answered < mine:
             await asyncio.shield(self._start_look())
 
+    def take_written(self, alteration: Alteration) -> None:
+        """This process has committed something: taken in as it is, if nobody else has written in between."""
+        if alteration.changes.modseq <= self._modseq:
+            return
+        if self._modseq and alteration.since <= self._modseq:
+            self._right_at = time.monotonic()
+            self._apply(alteration.changes)
+        else:
+            self._behind = True
+            self.notice()
+
+    async def look_again(self) -> None:
+        """Refresh, unless it was right a moment ago and nobody has said that it is not any more."""
+        if self.stale or time.monotonic() - self._right_at > FRESH_SECONDS:
+            await self.refresh()
+
+    async def catch_up(self) -> None:
+        """Know what this process has committed before this call. Raises NOT_FOUND, UNAVAILABLE."""
+        if self._behind:
+            await self.refresh()
+
     def notice(self) -> None:
         """Something may have changed: looked at now for those who listen, otherwise when somebody asks."""
         self.stale = True
@@ -152,12 +189,10 @@ class MailboxIndex:
         """The mod-sequence first: what changes while the pages are read is then told by the next look."""
         mailbox = await self._offload(self._store.get_mailbox_by_id, self.mailbox)
         after = 0
-        while page := await self._offload(self._store.list_entries, self.mailbox, after, PAGE_ENTRIES):
-            for entry in page:
-                self._entries[entry.uid] = entry
-            self._uids.extend([entry.uid for entry in page])
-            self._note_keywords(page)
-            after = page[-1].uid
+        while page := await self._offload(self._store.read_table, self.mailbox, after, PAGE_ENTRIES):
+            self._table.extend(page)
+            self._note_keywords(page.flags)
+            after = page.uids[-1]
         self._modseq = mailbox.modseq
 
     def _start_look(self) -> asyncio.Task[None]:
@@ -169,51 +204,47 @@ class MailboxIndex:
 
     async def _look(self) -> None:
         answering = self._asked
-        self.stale = False
+        began = time.monotonic()
+        self.stale = self._behind = False
         try:
             changes = await self._offload(self._store.get_changes, self.mailbox, self._modseq)
         except MailError as error:
             self._looking = None
-            self.stale = True
+            self.stale = self._behind = True
             if error.kind is Kind.NOT_FOUND:
                 self._lose()
             raise
         self._looking = None
         self._answered = answering
+        self._right_at = began
         self._apply(changes)
         if self._asked > answering:
             self._start_look()
 
     def _apply(self, changes: Changes) -> None:
-        if not changes.changed and not changes.vanished:
-            self._modseq = max(self._modseq, changes.modseq)
-            return
-        self._remove([uid for uid in changes.vanished if self._entries.pop(uid, None) is not None])
-        for entry in changes.changed:
-            if entry.uid not in self._entries:
-                self._insert(entry.uid)
-            self._entries[entry.uid] = entry
-        self._note_keywords(changes.changed)
+        """A look may bring less than what has been taken in since it began; that is passed over."""
+        gone = [uid for uid in changes.vanished if uid in self._table]
+        changed = [entry for entry in changes.changed if self._is_news(entry)]
         self._modseq = max(self._modseq, changes.modseq)
-        for listener in list(self._listeners):
-            listener.take(changes)
-
-    def _insert(self, uid: int) -> None:
-        if not self._uids or uid > self._uids[-1]:
-            self._uids.append(uid)
-        else:
-            self._uids.insert(bisect_right(self._uids, uid), uid)
-
-    def _remove(self, uids: Sequence[int]) -> None:
-        if len(uids) > SMALL_REMOVAL:
-            self._uids = array("Q", [uid for uid in self._uids if uid in self._entries])
+        if not changed and not gone:
             return
-        for uid in uids:
-            del self._uids[bisect_left(self._uids, uid)]
+        self._first_without.clear()
+        self._table.remove(gone)
+        for entry in changed:
+            self._table.put(entry)
+        self._note_keywords(entry.flags for entry in changed)
+        news = Changes(tuple(changed), changes.vanished, self._modseq)
+        for listener in list(self._listeners):
+            listener.take(news)
 
-    def _note_keywords(self, entries: Iterable[Entry]) -> None:
+    def _is_news(self, entry: Entry) -> bool:
+        """Everything up to the index's mod-sequence is in it: what is not there has gone."""
+        known = self._table.get(entry.uid)
+        return entry.modseq > (self._modseq if known is None else known.modseq)
+
+    def _note_keywords(self, flag_sets: Iterable[frozenset[str]]) -> None:
         """Few combinations of flags ever occur, so most entries cost one look into a set."""
-        for flags in {entry.flags for entry in entries} - self._flag_sets:
+        for flags in set(flag_sets) - self._flag_sets:
             self._flag_sets.add(flags)
             self.keywords.update(flag for flag in flags if not flag.startswith("\\"))
 
@@ -233,6 +264,8 @@ class EmptyIndex(MailboxIndex):
         self.stale = False
 
     async def refresh(self) -> None: ...
+
+    async def look_again(self) -> None: ...
 
     def notice(self) -> None: ...
 

@@ -89,9 +89,25 @@ class Matcher:
         """The UIDs that alone can match, where the search says so; None for any."""
         return self._root.within
 
+    @property
+    def needle(self) -> str | None:
+        """A text that every message which matches has somewhere, where the search says so."""
+        return self._root.needle
+
     def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
         """Those that match, in the order given."""
         return self._root.find(entries, ask)
+
+
+def needle_of(key: ContentKey) -> str | None:
+    """What the text index is asked for: it knows the text of every header field, and its name."""
+    match key:
+        case HasBody(text) | HasText(text):
+            return text or None
+        case HasHeader(name, text):
+            return text or name
+        case _:
+            return None
 
 
 def mentions(key: SearchKey, kinds: type | tuple[type, ...]) -> bool:
@@ -111,6 +127,7 @@ class _Node(ABC):
 
     cost: Cost
     within: NumberSet | None = None
+    needle: str | None = None
 
     @abstractmethod
     def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
@@ -136,6 +153,7 @@ class _Asked(_Node):
     def __init__(self, key: ContentKey) -> None:
         self._key = key
         self.cost = Cost.TEXT if isinstance(key, HasBody | HasText) else Cost.FIELDS
+        self.needle = needle_of(key)
 
     def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
         if not entries:
@@ -149,6 +167,7 @@ class _All(_Node):
         self._parts = sorted(parts, key=lambda part: part.cost)
         self.cost = max(part.cost for part in parts)
         self.within = _intersection(parts)
+        self.needle = max(filter(None, (part.needle for part in parts)), key=len, default=None)
 
     def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
         for part in self._parts:

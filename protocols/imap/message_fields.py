@@ -22,6 +22,8 @@ from protocols.imap.search_keys import HasBody, HasDate, HasHeader, HasText, Has
 
 KEPT = frozenset({"subject", "from", "to", "cc", "date", "message-id", "in-reply-to", "references"})
 """Fields that the store keeps, decoded (mailserver/mime/headers.py)."""
+FEW = 1000
+"""The kept fields of so many messages are looked at before the index could be asked."""
 READ_AT_ONCE = 32
 """Messages whose bytes are in memory together."""
 
@@ -62,8 +64,10 @@ class MessageFields:
 
     def _having_header(self, name: str, text: str, contents: Sequence[ContentId]) -> set[ContentId]:
         needle = casemap(text)
-        # The text index knows every field, though not by its name.
-        possible = sorted(self._store.narrow_text(contents, text or name))
+        possible: Sequence[ContentId] = contents
+        if name not in KEPT or len(contents) > FEW:
+            # The text index knows every field, though not by its name.
+            possible = sorted(self._store.narrow_text(contents, text or name))
         if name in KEPT:
             kept = self.read(possible)
             return {content for content, fields in kept.items() if name in fields and needle in casemap(fields[name])}

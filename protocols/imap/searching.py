@@ -7,11 +7,14 @@ RFC 9051 §6.4.4, RFC 5182 (`$`), RFC 9585 (INPROGRESS). What matches is decided
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import TypeVar
 
 from mailserver import clock
 from mailserver.store.interface import Entry
+from mailserver.values import ContentId
 from protocols.imap.matching import Circumstances, Matcher
 from protocols.imap.message_fields import MessageFields
 from protocols.imap.search_keys import SearchKey
@@ -32,7 +35,22 @@ async def find_messages(session: Session, tag: str, key: SearchKey) -> list[Entr
     matcher = make_matcher(session, key)
     within = matcher.within
     uids = selected.view.uids if within is None else selected.view.intersect_uids(within)
+    if matcher.needle is not None and len(uids) > SLICE:
+        uids = await _narrow(session, tag, matcher.needle, uids)
     return await match_entries(session, tag, matcher, selected.index.entries(uids))
+
+
+async def _narrow(session: Session, tag: str, needle: str, uids: Sequence[int]) -> list[int]:
+    """Those of very many messages that the text index does not rule out: usually few, and only they are looked at."""
+    index, store = session.current.index, session.connection.store
+    numbers, contents = index.uids[:], index.contents[:]
+
+    def look() -> list[int]:
+        possible = store.narrow_text(list(map(ContentId, contents)), needle)
+        return list(compress(numbers, map(possible.__contains__, contents)))
+
+    found = await patiently(session, tag, (0, len(uids)), look)
+    return [uid for uid in found if (place := bisect_left(uids, uid)) < len(uids) and uids[place] == uid]
 
 
 def make_matcher(session: Session, key: SearchKey) -> Matcher:

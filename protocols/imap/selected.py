@@ -8,7 +8,6 @@ middle of a command.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 from typing import Protocol
 
@@ -123,7 +122,7 @@ class Selected:
         """Let the view know what the index knows. Only where the client is then told: numbers may grow."""
         if self._waiting is None:
             known = self.view.uids
-            gone = tuple(uid for uid in known if self.index.get(uid) is None)
+            gone = tuple(uid for uid in known if uid not in self.index)
             changed = tuple(self.index.changed_since(self.view.modseq))
             self._waiting = [Changes(changed, gone, self.index.modseq)]  # type: ignore[arg-type]
         waiting, self._waiting = self._waiting, []
@@ -137,8 +136,7 @@ def _take_recent(index: MailboxIndex, read_only: bool) -> NumberSet:
     RFC 3501 §2.3.2. Which messages other processes have shown is not known, and what is not known counts as recent;
     but one with \Seen was certainly shown.
     """
-    fresh = index.uids[bisect_left(index.uids, index.recent_from) :]
-    recent = [entry.uid for entry in index.entries(fresh) if Flag.SEEN not in entry.flags]
+    recent = index.uids_without(Flag.SEEN, index.recent_from)
     if not read_only:
         index.recent_from = (index.uids[-1] if index.uids else 0) + 1
     return NumberSet.from_numbers(recent)

@@ -8,24 +8,27 @@ here is what they share. Knows neither sockets nor syntax.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from mailserver.config.catalog import MAX_LOGINS_PER_ADDRESS, MAX_LOGINS_PER_USER
 from mailserver.config.snapshot import Snapshot
 from mailserver.errors import MailError
-from mailserver.store.folders import Folder, Folders
+from mailserver.store.folders import Folder, Folders, ShownFolders
 from mailserver.store.interface import LockToken, Unit, UnitResult
+from mailserver.store.picture import FolderPicture
 from mailserver.users.authentication import LoggedInUser
-from mailserver.values import MailboxId
 from protocols.imap import replies
 from protocols.imap.commands import Authenticate
-from protocols.imap.indexes import MailboxIndexes, NoticeSource
+from protocols.imap.indexes import MailboxIndexes
 from protocols.imap.logins import Logins
 from protocols.imap.machine import Machine
+from protocols.imap.notice_source import NoticeSource
 from protocols.imap.outlet import Outlet
 from protocols.imap.replies import Bye
 from protocols.imap.selected import Selected
@@ -141,12 +144,40 @@ class Session:
         return self.connection.snapshot()
 
     def folders(self) -> Folders:
-        """This user's folders, for one command. Its methods block: call them by `offload`."""
+        """This user's folders, for one command. Its methods block: call them by `offload`, those that change something
+        by `change_folders`."""
         return Folders(self.connection.store, self.snapshot().directory, self.owner.id)
+
+    async def change_folders(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run something that changes folders, subscriptions or rights; whoever looks afterwards sees it."""
+        try:
+            return await self.offload(function, *arguments)
+        finally:
+            self.indexes.pictures.forget_all()
+
+    async def look_at_folders(self, *, fresh: bool = False) -> tuple[ShownFolders, FolderPicture]:
+        """This user's folders as they are, or were a moment ago if somebody else has changed them, and their counts."""
+        directory, user = self.snapshot().directory, self.owner.id
+        known = directory.users.get(user)
+        public = known is not None and known.admin
+        pictures = self.indexes.pictures
+        picture = None if fresh else pictures.find(user, public=public)
+        if picture is None:
+            picture = await pictures.read(user, public=public)
+        return ShownFolders(picture, directory, user), picture
 
     async def open_mailbox(self, name: str, needed_rights: str = "") -> Folder:
         """Raises NOT_FOUND, also for what the user may not even look up; FORBIDDEN."""
-        return await self.offload(self.folders().open, name, needed_rights)
+        return (await self.open_counted(name, needed_rights))[0]
+
+    async def open_counted(self, name: str, needed_rights: str = "") -> tuple[Folder, FolderPicture]:
+        """The same, and the picture that has its counts. Nobody is refused because of what was true a moment ago."""
+        folders, picture = await self.look_at_folders()
+        try:
+            return folders.open(name, needed_rights), picture
+        except MailError:
+            folders, picture = await self.look_at_folders(fresh=True)
+            return folders.open(name, needed_rights), picture
 
     async def offload(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Run something that may block."""
@@ -252,18 +283,22 @@ class Session:
 
     # ------------------------------------------------------------ changing mail
 
-    async def submit(self, unit: Unit, *touched: MailboxId) -> UnitResult:
-        """Have a unit written, whatever becomes of this session meanwhile. `touched` are the mailboxes it changes.
+    async def submit(self, unit: Unit) -> UnitResult:
+        """Have a unit written, whatever becomes of this session meanwhile.
 
-        Raises MailError. On return the selected mailbox's index, if it is one of them, knows what was done.
+        Raises MailError. On return the selected mailbox's index knows what was done.
         """
-        result = await asyncio.shield(asyncio.wrap_future(self.connection.store.submit(unit)))
-        selected = self.selected
-        for mailbox in touched:
-            if selected is None or mailbox != selected.index.mailbox:
-                self.indexes.written((mailbox,))
-        if selected is not None and selected.index.mailbox in touched:
-            await selected.refresh()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[UnitResult] = loop.create_future()
+
+        def written(future: Future[UnitResult]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed first
+                loop.call_soon_threadsafe(_answer, waiter, future)
+
+        self.connection.store.submit(unit).add_done_callback(written)
+        result = await waiter
+        if self.selected is not None:
+            await self.selected.index.catch_up()
         return result
 
     def deselect(self) -> None:
@@ -326,6 +361,17 @@ class Session:
         except MailError:
             return
         await self.offload(self.connection.store.unlock_maildrop, token)
+
+
+def _answer(waiter: asyncio.Future[UnitResult], written: Future[UnitResult]) -> None:
+    """Perhaps nobody waits any more; what was submitted is written all the same."""
+    if waiter.done():
+        return
+    error = written.exception()
+    if error is None:
+        waiter.set_result(written.result())
+    else:
+        waiter.set_exception(error)
 
 
 def client_words(client_id: Mapping[str, str]) -> str:

@@ -118,6 +118,17 @@ class View:
         place = bisect_left(self._uids, uid)
         return place + 1 if place < len(self._uids) and self._uids[place] == uid else None
 
+    def numbers_for(self, entries: Sequence[Entry]) -> list[int]:
+        """The message numbers of entries that the client knows of; most often they follow each other."""
+        number = self.number_of(entries[0].uid) if entries else None
+        if number is not None:
+            uids = self._uids[number - 1 : number - 1 + len(entries)]
+            if len(uids) == len(entries) and all(uid == entry.uid for uid, entry in zip(uids, entries, strict=True)):
+                return list(range(number, number + len(entries)))
+        numbers = self.numbers_of(entry.uid for entry in entries)
+        assert len(numbers) == len(entries)
+        return numbers
+
     def is_gone(self, uid: int) -> bool:
         """It has been expunged, and the client does not know (RFC 5530 EXPUNGEISSUED)."""
         return uid in self._gone
@@ -197,6 +208,12 @@ class View:
             del self._changed[uid]
         if modseq > self._modseq:
             self._known[uid] = max(modseq, self._known.get(uid, 0))
+
+    def note_all_known(self, entries: Sequence[Entry]) -> None:
+        """The same for many, of which few are news."""
+        if self._changed or any(entry.modseq > self._modseq for entry in entries):
+            for entry in entries:
+                self.note_known(entry.uid, entry.modseq)
 
     def owes(self, uid: int, modseq: int) -> bool:
         """Whether the client has not been told of flags that the message had at this mod-sequence."""

@@ -12,10 +12,15 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-from mailserver.notices import EVERYTHING, Listener
+from mailserver.notices import EVERYTHING, Listener, split_notice
 
 ROUND_SECONDS = 60.0
 """How often the thread looks around although nothing was heard."""
+
+
+def nothing_known() -> int:
+    """Of a subscriber that wants to be told of every version."""
+    return -1
 
 
 class Notices:
@@ -24,19 +29,25 @@ class Notices:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._subscribers: dict[str, list[Callable[[], None]]] = {}
+        self._subscribers: dict[str, list[tuple[Callable[[], None], Callable[[], int]]]] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._listen, name="notices", daemon=True)
         self._thread.start()
 
-    def subscribe(self, topic: str, on_change: Callable[[], None]) -> Callable[[], None]:
-        """Call `on_change` whenever the topic may have changed; what is returned ends that."""
-        self._subscribers.setdefault(topic, []).append(on_change)
+    def subscribe(
+        self, topic: str, on_change: Callable[[], None], known: Callable[[], int] = nothing_known
+    ) -> Callable[[], None]:
+        """Call `on_change` whenever the topic may have changed; what is returned ends that.
+
+        `known` is asked which version the subscriber has: of that, and of older ones, it is not told.
+        """
+        subscriber = (on_change, known)
+        self._subscribers.setdefault(topic, []).append(subscriber)
 
         def unsubscribe() -> None:
             subscribers = self._subscribers.get(topic, [])
-            if on_change in subscribers:
-                subscribers.remove(on_change)
+            if subscriber in subscribers:
+                subscribers.remove(subscriber)
             if not subscribers:
                 self._subscribers.pop(topic, None)
 
@@ -76,8 +87,17 @@ class Notices:
                     self._loop.call_soon_threadsafe(self._tell, topics)
         self._listener.receive(0)
 
-    def _tell(self, topics: frozenset[str]) -> None:
-        told = list(self._subscribers) if EVERYTHING in topics else [t for t in topics if t in self._subscribers]
-        for topic in told:
-            for on_change in list(self._subscribers.get(topic, ())):
+    def _tell(self, heard: frozenset[str]) -> None:
+        if EVERYTHING in heard:
+            for topic in list(self._subscribers):
+                self._tell_subscribers(topic, None)
+            return
+        for notice in heard:
+            topic, version = split_notice(notice)
+            if topic in self._subscribers:
+                self._tell_subscribers(topic, version)
+
+    def _tell_subscribers(self, topic: str, version: int | None) -> None:
+        for on_change, known in list(self._subscribers.get(topic, ())):
+            if version is None or version > known():
                 on_change()

@@ -37,6 +37,12 @@ class DotStuffer:
         return b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"
 
 
+def stuff_whole(data: bytes) -> bytes:
+    """What a DotStuffer makes of all of it."""
+    stuffer = DotStuffer()
+    return stuffer.feed(data) + stuffer.finish()
+
+
 class TopCut:
     """The header, the blank line behind it, and the first `lines` lines of the body."""
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from mailserver.errors import ProtocolViolation
 from protocols.pop3 import replies
-from protocols.pop3.bodies import DotStuffer
+from protocols.pop3.bodies import DotStuffer, stuff_whole
 from protocols.pop3.commands import (
     Apop,
     Auth,
@@ -43,7 +43,7 @@ from protocols.pop3.commands import (
     Utf8,
 )
 from protocols.pop3.grammar import BadArguments, UnknownCommand, parse_command, parse_response
-from protocols.pop3.replies import Answer, End, Piece, Reply
+from protocols.pop3.replies import Answer, End, Piece, Reply, Whole
 
 
 class State(enum.Enum):
@@ -162,6 +162,9 @@ class Pop3Machine:
         """
         if isinstance(answer, Reply):
             return self._send_reply(answer)
+        if isinstance(answer, Whole):
+            self._pending = None
+            return b"%b%b" % (answer.reply.line, stuff_whole(answer.data))
         assert self._body is not None
         if isinstance(answer, Piece):
             return self._body.feed(answer.data)
@@ -229,6 +232,8 @@ class Pop3Machine:
         return self._next_line()
 
     def _limit(self) -> int:
+        if self.state is State.TRANSACTION:
+            return MAX_LINE_BYTES
         is_auth = self.state is State.SASL or self._buffer[:4].upper() == b"AUTH"
         return MAX_AUTH_LINE_BYTES if is_auth else MAX_LINE_BYTES
 

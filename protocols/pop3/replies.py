@@ -44,8 +44,16 @@ class End:
     """The end of a multi-line answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A multi-line answer in one: most messages are short, and most clients ask for one at a time."""
+
+    reply: Reply
+    data: bytes
+
+
 END = End()
-Answer = Reply | Piece | End
+Answer = Reply | Piece | End | Whole
 
 _FAILURES: dict[Kind, bytes] = {
     Kind.NOT_FOUND: b"no such message",

@@ -20,7 +20,7 @@ from protocols.pop3 import replies
 from protocols.pop3.commands import Command
 from protocols.pop3.grammar import format_for_log
 from protocols.pop3.machine import NeedData, Paused, Pop3Machine, State
-from protocols.pop3.replies import Answer, Piece
+from protocols.pop3.replies import Answer, Piece, Whole
 from protocols.pop3.session import Pop3Session
 
 log = logging.getLogger("pillarbox.pop3")
@@ -106,7 +106,7 @@ class _Conversation:
         for answer in answers:
             data = self._machine.send(answer)
             if self._transcript.enabled and not isinstance(answer, Piece):
-                self._transcript.sent(data)
+                self._transcript.sent(answer.reply.line if isinstance(answer, Whole) else data)
             self._gathered.append(data)
             self._gathered_bytes += len(data)
             if self._gathered_bytes >= FLUSH_BYTES:

@@ -34,6 +34,7 @@ from mailserver.config.catalog import (
 from mailserver.errors import Kind, MailError
 from mailserver.store.interface import StoredContent
 from mailserver.users.authentication import LoggedInUser
+from mailserver.values import MEMORY_BODY_BYTES
 from protocols.net.connection import Connection
 from protocols.pop3 import replies
 from protocols.pop3.access import MaildropAccess
@@ -62,7 +63,7 @@ from protocols.pop3.commands import (
     Utf8,
 )
 from protocols.pop3.maildrop import Maildrop
-from protocols.pop3.replies import END, Answer, Piece, Reply
+from protocols.pop3.replies import END, Answer, Piece, Reply, Whole
 from protocols.sasl.login import Failure, Login, Outcome, Success, may_send_password
 from protocols.sasl.mechanisms import Challenge, next_stamp, offered
 
@@ -282,6 +283,9 @@ class Pop3Session:
         if problem := self._problem(number):
             return [problem]
         content = await self._access.read(number)
+        if content.body is not None and self._goes_as_it_is(content.head, content.body):
+            self._access.note_fetched(number, content.ref)
+            return [Whole(replies.message_follows(content.size), content.head + content.body)]
         longer, pieces = self._for_client(content)
         return self._send_message(number, content, content.size + longer, pieces)
 
@@ -353,6 +357,14 @@ class Pop3Session:
         if self._maildrop.is_deleted(number):
             return replies.already_deleted(number)
         return None
+
+    def _goes_as_it_is(self, head: bytes, body: bytes) -> bool:
+        """Whether it is short, and nothing of it has to be changed for this client."""
+        return (
+            len(body) <= MEMORY_BODY_BYTES
+            and (self._utf8 or (head.isascii() and body.isascii()))
+            and not self._service.get(STRIP_BLANK_END)
+        )
 
     def _for_client(self, content: StoredContent) -> tuple[int, Iterator[bytes]]:
         """The message as this client can take it, and by how much it is longer than the stored one."""

@@ -2,7 +2,7 @@
 """`make bench`: measures the rows of the budget table, beside Postfix and Dovecot where those are installed.
 
 A report, not a test: it fails only when mail is refused or missing. Rounds alternate between us and the peer, medians
-are given, everything is on loopback and in temporary folders. About two minutes; `ARGS=--quick` takes a third of it.
+are given, everything is on loopback and in temporary folders. About ten minutes; `ARGS=--quick` takes a third of it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from mailserver.store.folder_data import (
     AccessEntry,
     Usage,
 )
-from mailserver.store.interface import Removal, Unit
+from mailserver.store.interface import Alteration, Removal, Unit
 from mailserver.values import PUBLIC, Uid, UserId
 from tests.contract.world import GONE, World, fails
 from tests.support.filings import make_unit
@@ -185,3 +185,46 @@ def test_no_more_than_so_many_share_the_lock(world: World) -> None:
     world.store.unlock_maildrop(tokens[0])
     world.store.lock_maildrop(world.user, 4, exclusive=False, limit=2)
     world.store.lock_maildrop(world.user, 5, exclusive=False)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def test_a_picture_has_all_that_concerns_the_user(world: World) -> None:
+    store, other = world.store, world.new_user()
+    world.file(2)
+    shared = store.create_mailbox(other, "Shared")
+    everybodys = store.create_mailbox(PUBLIC, "Notices")
+    hidden = store.create_mailbox(PUBLIC, "Hidden")
+    store.set_access(shared.id, [AccessEntry(world.user, "lr"), AccessEntry(other, "a", negative=True)])
+    store.set_access(everybodys.id, [AccessEntry(None, "l")])
+    picture = store.read_picture(world.user, public=False)
+    own = store.list_mailboxes(world.user)
+    assert picture.list_mailboxes(world.user) == own
+    assert picture.get_mailbox(world.user, "inbox") == own[0]
+    assert picture.get_mailbox(other, "Shared") == shared
+    assert {granted.mailbox.id: granted for granted in picture.list_granted(world.user)} == {
+        granted.mailbox.id: granted for granted in store.list_granted(world.user)
+    }
+    ids = [mailbox.id for mailbox in own] + [shared.id, everybodys.id]
+    assert picture.list_access(ids) == store.list_access(ids)
+    assert picture.count(ids) == store.count(ids)
+    assert picture.list_subscriptions(world.user) == store.list_subscriptions(world.user)
+    assert picture.modseqs().keys() == set(ids)
+    fails(Kind.NOT_FOUND, lambda: picture.get_mailbox(other, "INBOX"))
+    fails(Kind.NOT_FOUND, lambda: picture.get_mailbox(PUBLIC, "Hidden"))
+    whole = store.read_picture(world.user, public=True)
+    assert whole.list_mailboxes(PUBLIC) == [hidden, everybodys]
+
+
+def test_a_picture_takes_in_what_is_written(world: World) -> None:
+    picture = world.store.read_picture(world.user, public=False)
+    told: list[Alteration] = []
+    world.store.watch(told.extend)
+    world.file(3)
+    world.do(Unit(removals=(Removal(world.inbox, (Uid(2),)),)))
+    for alteration in (*told, told[0]):
+        picture.take(alteration)
+    fresh = world.store.read_picture(world.user, public=False)
+    assert picture.list_mailboxes(world.user) == fresh.list_mailboxes(world.user)
+    assert picture.count([world.inbox]) == fresh.count([world.inbox])

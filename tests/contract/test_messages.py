@@ -7,7 +7,7 @@ RFC 9051 §2.3.1.1 (UIDs); RFC 7162 §3.1 (mod-sequences), §3.2.10 (VANISHED).
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -65,6 +65,32 @@ def test_without_an_internal_date_it_is_now(world: World, still_clock: StillCloc
     world.file()
     (entry,) = world.store.list_entries(world.inbox)
     assert entry.internal_date == entry.saved == still_clock()
+
+
+MOMENTS = (
+    LONG_AGO,
+    LONG_AGO.replace(microsecond=1),
+    LONG_AGO.replace(microsecond=999_999),
+    datetime(1969, 12, 31, 23, 59, 59, 500_000, tzinfo=UTC),
+    datetime(1800, 2, 28, tzinfo=UTC),
+    datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+)
+
+
+def test_a_table_has_what_the_list_has(world: World) -> None:
+    flags = (frozenset[str](), frozenset({Flag.SEEN.value, "a,b"}), frozenset({"$Work"}))
+    for number, moment in enumerate(MOMENTS):
+        world.do(make_unit(world.inbox, flags=flags[number % 3], internal_date=moment))
+    world.do(Unit(removals=(Removal(world.inbox, (Uid(2),)), Removal(world.inbox, (Uid(3),), hold=True))))
+    listed = world.store.list_entries(world.inbox)
+    table = world.store.read_table(world.inbox)
+    assert list(table) == listed
+    assert [entry.internal_date for entry in table] == [MOMENTS[place] for place in (0, 3, 4, 5)]
+    assert [entry.flags for entry in table] == [flags[place % 3] for place in (0, 3, 4, 5)]
+    assert list(world.store.read_table(world.inbox, 1, 2)) == listed[1:3]
+    assert len(world.store.read_table(world.inbox, 6)) == 0
+    assert len(world.store.read_table(GONE)) == 0
+    assert world.store.get_changes(world.inbox, ModSeq(0)).changed == tuple(listed)
 
 
 @pytest.mark.parametrize("size", [64 * 1024, 64 * 1024 + 1, 300_000])

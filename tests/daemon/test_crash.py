@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = int(os.environ.get("PILLARBOX_CRASH_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("PILLARBOX_CRASH_ROUNDS", "1"))
 MESSAGES = int(os.environ.get("PILLARBOX_CRASH_MESSAGES", "300"))
 KILLS = max(2, MESSAGES // 1000)
 """In each round."""

@@ -11,7 +11,7 @@ import os
 import random
 import re
 import statistics
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -34,20 +34,9 @@ BODY = b"From: a@example.test\r\nSubject: %s\r\nDate: Mon, 2 Mar 2026 10:00:00 +
 GONE = re.compile(r"\[(EXPUNGEISSUED|NONEXISTENT)\]")
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    running = Installation(tmp_path_factory.mktemp("model") / "data")
-    running.start("--workers", "2")
-    try:
-        assert len(running.daemons()) == 2
-        running.add_users(["alice", "bob"], "secret-word-1")
-        file = running.data.with_name("services.yaml")
-        file.write_text("services:\n  - {kind: imap4, options: {max_logins_per_user: 100}}\n")
-        running.manage("importconfig", str(file))
-        yield running
-        assert running.errors() == ""
-    finally:
-        running.stop()
+@pytest.fixture
+def installation(crowded: Installation) -> Installation:
+    return crowded
 
 
 async def connected(installation: Installation, name: str, user: str = "alice") -> StrictClient:

@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.support.installation import Installation
@@ -16,17 +13,9 @@ pytestmark = pytest.mark.slow
 PASSWORD = "Imap-secret-1"
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    folder: Path = tmp_path_factory.mktemp("notify")
-    running = Installation(folder / "data")
-    running.start("--workers", "2")
-    try:
-        running.add_users(["anna", "bert"], PASSWORD)
-        yield running
-        assert running.errors() == ""
-    finally:
-        running.stop()
+@pytest.fixture
+def installation(crowded: Installation) -> Installation:
+    return crowded
 
 
 class Client(Wire):

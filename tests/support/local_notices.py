@@ -12,7 +12,10 @@ class LocalNotices:
     def __init__(self) -> None:
         self._subscribers: dict[str, list[Callable[[], None]]] = {}
 
-    def subscribe(self, topic: str, on_change: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(
+        self, topic: str, on_change: Callable[[], None], known: Callable[[], int] | None = None
+    ) -> Callable[[], None]:
+        """Topics are published without a version here, so `known` is never asked."""
         self._subscribers.setdefault(topic, []).append(on_change)
         return lambda: self._subscribers[topic].remove(on_change)
 

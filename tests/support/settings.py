@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Django's settings under test: a data folder and a database of its own for each process, fast and forgetful.
 
-SQLite is a file, not memory, so that threads and processes meet each other's locks as they do in production; it is
-not synced, because a test machine that loses power has lost the test anyway. PostgreSQL is used when
+SQLite is a file, not memory, so that threads and processes meet each other's locks as they do in production; neither
+database is synced, because a test machine that loses power has lost the test anyway. PostgreSQL is used when
 PILLARBOX_TEST_DATABASE_URL names one; each xdist worker gets a database of its own there.
 """
 
@@ -28,5 +28,7 @@ _database = DATABASES["default"]
 if _database["ENGINE"].endswith("sqlite3"):
     _database["TEST"] = {"NAME": os.path.join(_data, "test.sqlite3")}
     _database["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
+else:
+    _database["OPTIONS"]["options"] = "-c synchronous_commit=off"
 
 PASSWORD_HASHERS = ["tests.support.hashing.CheapArgon2Hasher"]

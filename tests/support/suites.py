@@ -23,6 +23,8 @@ from types import FrameType
 from tests.support.postgres import NAMED_BY, database_server, drop_databases, with_database
 
 PROCESSES = "2"
+COMPILE_EACH_TIME = "PYTHONDONTWRITEBYTECODE"
+"""With it each of some 150 processes compiles all of our code: more than half of what a start costs."""
 NOTHING_SELECTED = 5
 """pytest's exit status when its selection is empty: no failure of one of the two runs by itself."""
 
@@ -73,11 +75,22 @@ def run_pytest(arguments: Sequence[str], marker: str, environment: dict[str, str
     """One run in a process of its own; a run that breaks down counts as a failure."""
     with tempfile.TemporaryDirectory(prefix="pillarbox-suite-") as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-n", PROCESSES, f"--junitxml={report}", *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-n",
+            PROCESSES,
+            "--dist",
+            "worksteal",
+            f"--junitxml={report}",
+            *arguments,
+        ]
         if marker:
             command += ["-m", marker]
         merged = {**os.environ, **{name: value for name, value in environment.items() if value is not None}}
-        for name in [name for name, value in environment.items() if value is None]:
+        for name in (COMPILE_EACH_TIME, *(name for name, value in environment.items() if value is None)):
             merged.pop(name, None)
         status = run_to_the_end(command, merged)
         return read_outcome(report, status)

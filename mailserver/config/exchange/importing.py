@@ -14,7 +14,7 @@ from django.db import transaction
 from yaml.nodes import Node
 
 from mailserver.addressing.services import add_domain, find_domain
-from mailserver.config.catalog import DEFAULT_DOMAIN, GENERAL
+from mailserver.config.catalog import DEFAULT_DOMAIN, STORED
 from mailserver.config.certificates import set_certificate
 from mailserver.config.exchange import people
 from mailserver.config.exchange.connectors import ConnectorSections
@@ -122,7 +122,7 @@ class _Application:
 
     def _read_settings(self) -> dict[str, Node]:
         node = self._sections.get("settings")
-        return self._reading.mapping(node, [setting.name for setting in GENERAL]) if node is not None else {}
+        return self._reading.mapping(node, [setting.name for setting in STORED]) if node is not None else {}
 
     def _set(self, settings: dict[str, Node], *, early: bool) -> None:
         """The default domain counts for the users of the same file, and the main administrator may be one of them."""

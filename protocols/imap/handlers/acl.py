@@ -33,7 +33,7 @@ async def set_acl(session: Session, command: c.SetAcl) -> Completion:
     }[command.change]
     await session.open_mailbox(command.mailbox, "a")
     try:
-        await session.offload(change, command.mailbox, command.identifier, command.rights)
+        await session.change_folders(change, command.mailbox, command.identifier, command.rights)
     except MailError as error:
         return _refuse_identifier(command, error)
     return replies.completed(command)
@@ -42,7 +42,7 @@ async def set_acl(session: Session, command: c.SetAcl) -> Completion:
 async def delete_acl(session: Session, command: c.DeleteAcl) -> Completion:
     await session.open_mailbox(command.mailbox, "a")
     try:
-        await session.offload(session.folders().set_access, command.mailbox, command.identifier, "")
+        await session.change_folders(session.folders().set_access, command.mailbox, command.identifier, "")
     except MailError as error:
         return _refuse_identifier(command, error)
     return replies.completed(command)

@@ -14,6 +14,7 @@ from mailserver import clock
 from mailserver.config.catalog import MAX_APPEND_BYTES
 from mailserver.errors import Kind, MailError
 from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord, next_ref
+from mailserver.mime.envelope import find_envelope
 from mailserver.mime.headers import header_section, summarise
 from mailserver.store.folders import Folder
 from mailserver.store.interface import Entry, Filing, NewContent, NewEntry, Removal, Unit, UnitResult
@@ -26,6 +27,7 @@ from protocols.imap.arguments import NewMessage, TextPart, UrlPart
 from protocols.imap.commands import Append, Replace
 from protocols.imap.handlers.catenate import BadUrl, copy_url
 from protocols.imap.handlers.expunge import deletion_steps
+from protocols.imap.handlers.fetch_reading import remember_filed
 from protocols.imap.replies import Completion, Proceed, untagged_ok
 from protocols.imap.sequence import NumberSet
 from protocols.imap.session import Session
@@ -138,16 +140,17 @@ class Intake:
         session = self._session
         filings = tuple(_filing(folder, message, body) for message, body in zip(messages, bodies, strict=True))
         removals: tuple[Removal, ...] = ()
-        touched = [folder.mailbox.id]
         steps = tuple(_filed_step(session, folder, filing) for filing in filings)
         if replaced is not None:
             source = session.current.index.mailbox
             removals = (Removal(source, (replaced.uid,)),)
             steps += await deletion_steps(session, [replaced])
-            touched.append(source)
         journeys = tuple(_journey(session, filing.content) for filing in filings)
         unit = Unit(filings=filings, removals=removals, journeys=journeys, steps=steps)
-        return await session.submit(unit, *dict.fromkeys(touched))
+        result = await session.submit(unit)
+        for content, filing in zip(result.contents, filings, strict=True):
+            remember_filed(session, content, filing.content)
+        return result
 
     async def _replace(self, command: Replace, folder: Folder, bodies: Sequence[Body]) -> Completion:
         """RFC 8508 §3: APPENDUID untagged, then the expunge, then OK."""
@@ -170,9 +173,10 @@ class Intake:
 def _filing(folder: Folder, message: NewMessage, body: Body) -> Filing:
     """Flags that the user has no right to set are left out (RFC 4314 §4)."""
     flags = frozenset(flag for flag in message.flags if flag != RECENT and right_for(flag) in folder.rights)
-    fields = summarise(header_section(body.head())).fields
+    start = body.head()
+    fields = summarise(header_section(start)).fields
     entry = NewEntry(folder.mailbox.id, flags, message.internal_date)
-    return Filing(NewContent(next_ref(), body, fields=fields), (entry,))
+    return Filing(NewContent(next_ref(), body, fields=fields, envelope=find_envelope(start)), (entry,))
 
 
 def _journey(session: Session, content: NewContent) -> JourneyRecord:

@@ -69,9 +69,9 @@ async def _capability(session: Session, command: Capability) -> Completion:
 
 
 async def _noop(session: Session, command: Noop | Check) -> Completion:
-    """Asks the store, whether a notice has come or not."""
+    """Asks the store, unless that has just been done, whether a notice has come or not."""
     if session.selected is not None and not session.selected.gone:
-        await session.selected.refresh()
+        await session.selected.index.look_again()
     return replies.completed(command)
 
 

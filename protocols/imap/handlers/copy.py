@@ -62,7 +62,7 @@ def _resolve(session: Session, command: Copy | Move) -> tuple[Sequence[int], Com
     uids = selected.resolve(command.messages, uid=command.uid, saved=session.saved_result)
     if uids is None:
         return (), replies.no_such_message(command)
-    there = [uid for uid in uids if selected.index.get(uid) is not None]
+    there = [uid for uid in uids if uid in selected.index]
     if not command.uid and len(there) < len(uids):
         return (), replies.some_expunged(command)
     return there, None
@@ -76,8 +76,7 @@ async def _carry_over(session: Session, uids: Sequence[int], target: Folder, *, 
     keep = session.connection.service.get(KEEP_META_ON_COPY)
     rights = FLAG_RIGHTS & target.rights
     copying = Copying(source, tuple(map(Uid, uids)), target.mailbox.id, move, keep, rights)
-    touched = (source, target.mailbox.id) if move else (target.mailbox.id,)
-    result = await session.submit(Unit(copies=(copying,)), *touched)
+    result = await session.submit(Unit(copies=(copying,)))
     return result.copied[0]
 
 

@@ -57,7 +57,7 @@ async def _remove(session: Session, selected: Selected, entries: Sequence[Entry]
     mailbox = selected.index.mailbox
     removal = Removal(mailbox, tuple(entry.uid for entry in entries))
     steps = await deletion_steps(session, entries)
-    await session.submit(Unit(removals=(removal,), steps=steps), mailbox)
+    await session.submit(Unit(removals=(removal,), steps=steps))
 
 
 async def deletion_steps(session: Session, entries: Sequence[Entry]) -> tuple[JourneyStepRecord, ...]:

@@ -19,7 +19,8 @@ from mailserver.values import MEMORY_BODY_BYTES, ContentId, Flag, ModSeq
 from protocols.imap import replies, untagged
 from protocols.imap.commands import Fetch
 from protocols.imap.fetch_items import Attribute
-from protocols.imap.handlers.fetch_answer import Answerer, Material
+from protocols.imap.handlers.fetch_answer import Answerer
+from protocols.imap.handlers.fetch_reading import Material, Readings
 from protocols.imap.handlers.handler import Handlers
 from protocols.imap.replies import Completion
 from protocols.imap.selected import Selected
@@ -107,11 +108,11 @@ async def _answer_batch(session: Session, command: Fetch, answerer: Answerer, ui
     """How many of the messages were there, and whether one has an encoding that nobody knows."""
     selected = session.current
     entries = selected.index.entries(uids)
-    if not answerer.material.any:
+    readings = await answerer.read(entries) if answerer.material.any else Readings()
+    if not answerer.material.contents:
         await session.tell_keywords()
-        await session.send_untagged(b"".join(map(answerer.format_plain, entries)))
+        await session.send_untagged(answerer.format_all(entries, readings))
         return len(entries), False
-    readings = await answerer.read(entries)
     fresh: set[int] = set()
     if answerer.sets_seen and selected.may("s"):
         fresh = await _set_seen(session, entries, readings.contents)
@@ -140,7 +141,7 @@ async def _set_seen(session: Session, entries: Sequence[Entry], contents: dict[C
     refs = dict.fromkeys(contents[entry.content].ref for entry in unseen if entry.content in contents)
     steps = tuple(JourneyStepRecord(ref, now, JourneyStep.FETCHED, user, detail) for ref in refs)
     try:
-        await session.submit(Unit(flag_changes=(change,), steps=steps), mailbox)
+        await session.submit(Unit(flag_changes=(change,), steps=steps))
     except MailError as error:
         log.warning("IMAP4 session %d: \\Seen is not kept: %s", session.client.session, error)
         return set()

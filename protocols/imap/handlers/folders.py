@@ -30,7 +30,7 @@ async def create(session: Session, command: c.Create) -> Completion:
     use = _find_use(command)
     if command.special_use and use is None:
         return replies.use_not_offered(command)
-    folder = await session.offload(session.folders().create, command.mailbox, use)
+    folder = await session.change_folders(session.folders().create, command.mailbox, use)
     return replies.completed(command, replies.mailbox_id_code(format_mailbox_id(folder.mailbox.id)))
 
 
@@ -57,7 +57,7 @@ async def delete(session: Session, command: c.Delete) -> Completion:
     folders = session.folders()
     try:
         folder = await session.offload(folders.find, command.mailbox)
-        await session.offload(folders.delete, command.mailbox)
+        await session.change_folders(folders.delete, command.mailbox)
     except MailError as error:
         if error.kind is Kind.NOT_FOUND and await session.offload(folders.is_parent, command.mailbox):
             return replies.only_a_parent(command)
@@ -79,7 +79,7 @@ async def rename(session: Session, command: c.Rename) -> Completion:
         return replies.cannot_be_named(command, fault)
     if is_below(command.target, command.source) and command.source != INBOX:
         return replies.cannot_be_done(command, "A folder cannot go below itself")
-    await session.offload(session.folders().rename, command.source, command.target)
+    await session.change_folders(session.folders().rename, command.source, command.target)
     return replies.completed(command)
 
 
@@ -95,7 +95,7 @@ async def _set_subscribed(session: Session, command: c.Command, mailbox: str, su
     """The folder need not exist; a name that none can have is an error (RFC 9051 §6.3.7)."""
     name = mailbox.removesuffix(SEPARATOR)
     try:
-        await session.offload(session.folders().set_subscribed, name, subscribed)
+        await session.change_folders(session.folders().set_subscribed, name, subscribed)
     except MailError as error:
         if error.kind is Kind.FORBIDDEN:
             return replies.cannot_be_named(command, "not a name of a folder")

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mailserver.config.catalog import FAKE_PARENTS
-from mailserver.store.folders import Folder, Folders
+from mailserver.store.folders import Folder, ShownFolders
 from mailserver.store.interface import MailStore
-from mailserver.values import MailboxId, UserId
+from mailserver.store.picture import FolderPicture
+from mailserver.values import MailboxId
 from protocols.imap import commands as c
 from protocols.imap import replies, untagged
 from protocols.imap.arguments import ListReturn, ListSelection
@@ -21,7 +22,7 @@ from protocols.imap.folder_tree import Branch, Match, describe_match, find_match
 from protocols.imap.handlers.acl import format_rights
 from protocols.imap.handlers.handler import Handlers
 from protocols.imap.handlers.metadata import select_entries
-from protocols.imap.handlers.status import append_limit, read_figures
+from protocols.imap.handlers.status import append_limit, blocks, read_figures
 from protocols.imap.replies import Completion
 from protocols.imap.session import Session
 from protocols.imap.untagged import ListedMailbox
@@ -46,19 +47,18 @@ async def list_mailboxes(session: Session, command: c.List) -> Completion:
         return replies.completed(command)
     if len(command.patterns) > MAX_PATTERNS:
         return replies.too_many_patterns(command)
-    store, user = session.connection.store, session.owner.id
-    data, long_entry = await session.offload(
-        _answer_list, store, session.folders(), user, command, _manner(session, extended=command.extended)
-    )
+    folders, picture = await session.look_at_folders()
+    manner = _manner(session, extended=command.extended)
+    source = (session.connection.store, picture, folders, command, manner)
+    asks = command.returns.metadata or blocks(command.returns.status)
+    data, long_entry = await session.offload(_answer_list, *source) if asks else _answer_list(*source)
     await session.send_untagged(data)
     return replies.completed(command, replies.metadata_long_entries_code(long_entry) if long_entry else b"")
 
 
 async def list_subscribed(session: Session, command: c.Lsub) -> Completion:
-    data = await session.offload(
-        _answer_lsub, session.connection.store, session.folders(), session.owner.id, command, session.utf8
-    )
-    await session.send_untagged(data)
+    folders, picture = await session.look_at_folders()
+    await session.send_untagged(_answer_lsub(picture, folders, command, session.utf8))
     return replies.completed(command)
 
 
@@ -74,14 +74,14 @@ def _manner(session: Session, *, extended: bool) -> _Manner:
 
 
 def _answer_list(
-    store: MailStore, folders: Folders, user: UserId, command: c.List, manner: _Manner
+    store: MailStore, picture: FolderPicture, folders: ShownFolders, command: c.List, manner: _Manner
 ) -> tuple[bytes, int]:
-    """All lines, and the size of the largest annotation that was left out. Blocks."""
-    tree = grow_tree(folders.list_all(), store.list_subscriptions(user))
+    """All lines, and the size of the largest annotation that was left out. Blocks if annotations are asked for."""
+    tree = grow_tree(folders.list_all(), picture.list_subscriptions(picture.user))
     patterns = [_join(command.reference, pattern) for pattern in command.patterns]
     matches = find_matches(tree, patterns, command.selection)
     shown = _asked_for(command)
-    further = _Further(store, user, command.returns, [match.branch.folder for match in matches], manner)
+    further = _Further(store, picture, command.returns, [match.branch.folder for match in matches], manner)
     lines: list[bytes] = []
     for match in matches:
         described = describe_match(match, show=shown, no_folder=manner.no_folder, fake_parents=manner.fake_parents)
@@ -110,15 +110,21 @@ class _Further:
     """What is returned beside LIST for each folder, read for all of them at once."""
 
     def __init__(
-        self, store: MailStore, user: UserId, asked: ListReturn, folders: Sequence[Folder | None], manner: _Manner
+        self,
+        store: MailStore,
+        picture: FolderPicture,
+        asked: ListReturn,
+        folders: Sequence[Folder | None],
+        manner: _Manner,
     ) -> None:
         self.long_entry = 0
         self._asked = asked
         self._manner = manner
         readable = [folder.mailbox for folder in folders if folder is not None and "r" in folder.rights]
-        self._figures = read_figures(store, readable, asked.status, manner.append_limit) if asked.status else {}
+        limit = manner.append_limit
+        self._figures = read_figures(store, picture, readable, asked.status, limit) if asked.status else {}
         ids: list[MailboxId | None] = [mailbox.id for mailbox in readable]
-        self._annotations = store.read_annotations(user, ids) if asked.metadata else {}
+        self._annotations = store.read_annotations(picture.user, ids) if asked.metadata else {}
 
     def lines(self, match: Match) -> Iterator[bytes]:
         folder, utf8 = match.branch.folder, self._manner.utf8
@@ -135,8 +141,8 @@ class _Further:
                 yield untagged.metadata(folder.shown_name, entries, utf8=utf8)
 
 
-def _answer_lsub(store: MailStore, folders: Folders, user: UserId, command: c.Lsub, utf8: bool) -> bytes:
-    tree = grow_tree(folders.list_all(), store.list_subscriptions(user))
+def _answer_lsub(picture: FolderPicture, folders: ShownFolders, command: c.Lsub, utf8: bool) -> bytes:
+    tree = grow_tree(folders.list_all(), picture.list_subscriptions(picture.user))
     matches = find_subscribed(tree, _join(command.reference, command.pattern))
     return b"".join(
         untagged.listed(_describe_subscribed(match.branch), utf8=utf8, subscribed=True) for match in matches

@@ -58,7 +58,7 @@ async def _find(session: Session, name: str) -> Folder:
 
 async def _open(session: Session, folder: Folder, *, read_only: bool) -> Selected:
     mailbox = folder.mailbox.id
-    index = EmptyIndex() if mailbox == NO_MAILBOX else await session.indexes.open(mailbox)
+    index = EmptyIndex() if mailbox == NO_MAILBOX else await session.indexes.open(mailbox, folder.mailbox.modseq)
     selected = session.selected = Selected(
         folder.mailbox,
         index,
@@ -120,7 +120,7 @@ def _known_uids(known: Resync, selected: Selected) -> NumberSet | None:
 
 async def tell_changes(session: Session, selected: Selected, changes: Changes, wanted: NumberSet | None) -> None:
     """VANISHED (EARLIER), then the flags of what has changed; `wanted` limits both (RFC 7162 §3.2.6)."""
-    gone = NumberSet.from_numbers(uid for uid in changes.vanished if selected.index.get(uid) is None)
+    gone = NumberSet.from_numbers(uid for uid in changes.vanished if uid not in selected.index)
     await session.send_untagged(untagged.vanished(gone if wanted is None else gone.intersection(wanted), earlier=True))
     manner = session.manner(with_uid=True)
     for entry in changes.changed:

@@ -2,7 +2,7 @@
 """STATUS, and the same figures for LIST and NOTIFY.
 
 RFC 9051 §6.3.11, RFC 3501 §6.3.10, RFC 7162 §3.1.7, RFC 7889 §3.2, RFC 8474 §4.3, RFC 9208 §4.1.4. The figures come
-from the counters of the mailboxes, many in one query; only DELETED-STORAGE looks at messages, if there are any.
+from the counters of the mailboxes, as a picture has them; only DELETED-STORAGE looks at messages, if there are any.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from mailserver.config.catalog import FAKE_PARENTS, MAX_APPEND_BYTES
 from mailserver.errors import Kind, MailError
 from mailserver.store.interface import MailboxCounts, MailStore
+from mailserver.store.picture import FolderPicture
 from mailserver.store.values import Mailbox
 from mailserver.values import Flag, MailboxId
 from protocols.imap import commands as c
@@ -32,16 +33,15 @@ FAKE_UID_VALIDITY = 1
 async def status(session: Session, command: c.Status) -> Completion:
     """RFC 4314 §4: needs `r`."""
     try:
-        opened = await session.open_mailbox(command.mailbox, "r")
+        opened, picture = await session.open_counted(command.mailbox, "r")
     except MailError as error:
         if error.kind is not Kind.NOT_FOUND or not await is_faked(session, command.mailbox):
             raise
         name, figures = command.mailbox, _fake_figures(command.items, append_limit(session))
     else:
         name = opened.shown_name
-        found = await session.offload(
-            read_figures, session.connection.store, [opened.mailbox], command.items, append_limit(session)
-        )
+        source = (session.connection.store, picture, [opened.mailbox], command.items, append_limit(session))
+        found = await session.offload(read_figures, *source) if blocks(command.items) else read_figures(*source)
         figures = found[opened.mailbox.id]
     await session.send_untagged(untagged.status(name, figures, utf8=session.utf8))
     return replies.completed(command)
@@ -59,16 +59,21 @@ def append_limit(session: Session) -> int | None:
     return session.connection.service.get(MAX_APPEND_BYTES) or None
 
 
+def blocks(items: Sequence[StatusItem]) -> bool:
+    """Whether `read_figures` has to ask the store for these."""
+    return StatusItem.DELETED_STORAGE in items
+
+
 def read_figures(
-    store: MailStore, mailboxes: Sequence[Mailbox], items: Sequence[StatusItem], limit: int | None
+    store: MailStore,
+    picture: FolderPicture,
+    mailboxes: Sequence[Mailbox],
+    items: Sequence[StatusItem],
+    limit: int | None,
 ) -> dict[MailboxId, Figures]:
-    """The figures of several mailboxes; those that have gone meanwhile are missing. Blocks."""
-    counts = store.count([mailbox.id for mailbox in mailboxes])
-    return {
-        mailbox.id: _figures(store, mailbox, counts[mailbox.id], items, limit)
-        for mailbox in mailboxes
-        if mailbox.id in counts
-    }
+    """The figures of several mailboxes of the picture."""
+    counts = picture.count([mailbox.id for mailbox in mailboxes])
+    return {mailbox.id: _figures(store, mailbox, counts[mailbox.id], items, limit) for mailbox in mailboxes}
 
 
 def _figures(

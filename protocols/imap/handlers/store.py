@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 r"""STORE and UID STORE.
 
-RFC 9051 §6.4.6; RFC 7162 §3.1.3 (UNCHANGEDSINCE); RFC 4314 §4 (which right each flag needs). Only messages whose flags
-really change are written, in units of bounded size.
+RFC 9051 §6.4.6; RFC 7162 §3.1.3 (UNCHANGEDSINCE); RFC 4314 §4 (which right each flag needs). Every message named is
+submitted, in units of bounded size: whether its flags really change is decided by what is stored when the unit is
+written, for another process may have changed them since this one looked.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ async def _store(session: Session, command: Store) -> Completion:
     changeable = _changeable(selected, command.flags)
     if not changeable and command.flags:
         return replies.not_permitted(command)
-    change = _Change(command.change, changeable, _fixed_flags(selected))
-    # Another process may have changed them: what need not be written is decided by what is stored now.
-    await selected.refresh()
+    fixed = _fixed_flags(selected) if command.change is FlagsChange.REPLACE else frozenset()
+    change = _Change(command.change, changeable, fixed)
+    if change.depends_on_present:
+        await selected.refresh()
     before = selected.index.entries(uids)
     protected = await _write(session, command, before, change)
     await _tell(session, command, before, change, protected)
@@ -66,6 +68,11 @@ class _Change:
         self._flags = flags
         self._fixed = fixed
 
+    @property
+    def depends_on_present(self) -> bool:
+        """FLAGS, by somebody who must leave some as they are: they have to be known."""
+        return bool(self._fixed)
+
     def outcome(self, flags: frozenset[str]) -> frozenset[str]:
         if self._change is FlagsChange.ADD:
             return flags | self._flags
@@ -89,23 +96,33 @@ class _Change:
 async def _write(session: Session, command: Store, entries: Sequence[Entry], change: _Change) -> set[int]:
     """Change what needs changing; the UIDs that UNCHANGEDSINCE protects."""
     since = command.unchanged_since
-    protected = {entry.uid for entry in entries if since is not None and entry.modseq > since}
-    wanted = [entry for entry in entries if entry.uid not in protected and change.outcome(entry.flags) != entry.flags]
-    for start in range(0, len(wanted), AT_ONCE):
-        piece = wanted[start : start + AT_ONCE]
+    protected: set[int] = set()
+    for start in range(0, len(entries), AT_ONCE):
+        piece = entries[start : start + AT_ONCE]
         protected |= await _write_piece(session, piece, change, since)
-        await session.report_progress(command.tag, start + len(piece), len(wanted))
-    return {int(uid) for uid in protected}
+        await session.report_progress(command.tag, start + len(piece), len(entries))
+    return protected
 
 
-async def _write_piece(session: Session, entries: Sequence[Entry], change: _Change, since: int | None) -> set[Uid]:
-    mailbox = session.current.index.mailbox
+async def _write_piece(session: Session, entries: Sequence[Entry], change: _Change, since: int | None) -> set[int]:
+    selected, mailbox = session.current, session.current.index.mailbox
     unchanged_since = None if since is None else ModSeq(since)
     changes = tuple(
         FlagChange(mailbox, uids, unchanged_since=unchanged_since, **flags) for flags, uids in change.parts(entries)
     )
-    result = await session.submit(Unit(flag_changes=changes), mailbox)
-    return {uid for protected in result.not_changed for uid in protected}
+    result = await session.submit(Unit(flag_changes=changes))
+    protected = {int(uid) for uids in result.not_changed for uid in uids}
+    present = selected.index.entries([entry.uid for entry in entries])
+    if any(_is_old(entry, change, protected, since) for entry in present):
+        await selected.refresh()
+    return protected
+
+
+def _is_old(entry: Entry, change: _Change, protected: set[int], since: int | None) -> bool:
+    """Whether what is stored must be another than this: somebody else has changed it, and no notice has come yet."""
+    if entry.uid in protected:
+        return since is not None and entry.modseq <= since
+    return change.outcome(entry.flags) != entry.flags
 
 
 async def _tell(
@@ -142,7 +159,7 @@ def _complete(session: Session, command: Store, uids: Sequence[int], protected: 
     if protected:
         numbers = protected if command.uid else view.numbers_of(sorted(protected))
         return replies.completed(command, replies.modified_code(NumberSet.from_numbers(numbers)))
-    if not command.uid and any(index.get(uid) is None for uid in uids):
+    if not command.uid and any(uid not in index for uid in uids):
         return replies.some_expunged(command)
     return replies.completed(command)
 

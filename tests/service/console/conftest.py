@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.conf import settings
 from django.test import Client
 
+from admin_ui.middleware import StaticFiles
 from mailserver.config.catalog import SETUP_DONE
 from mailserver.config.first_run import first_run
 from mailserver.config.services import set_setting
@@ -15,6 +18,23 @@ from mailserver.users.passwords import Secrets, make_secrets
 from mailserver.users.services import create_user, find_user, set_password
 
 PASSWORD = "three-odd-words"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_are_looked_up_once() -> Iterator[None]:
+    """Each browser makes the console anew, which would search the folders of every application each time."""
+    search = StaticFiles.add_files_from_finders
+    found: dict[str, object] = {}
+
+    def add_files(console: StaticFiles) -> None:
+        if not found:
+            search(console)
+            found.update(console.files)
+        console.files.update(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StaticFiles, "add_files_from_finders", add_files)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,10 @@ def test_the_form_has_the_options_of_its_kind_and_no_others(
     assert fields & every == options
 
 
+def test_limits_say_that_each_process_counts_for_itself(browser: Client, administrator: User) -> None:
+    assert browser.get(page_of(service(ServiceKind.SMTP))).content.decode().count("(--workers)") == 3
+
+
 @pytest.mark.parametrize("kind", ServiceKind)
 def test_saving_an_unchanged_service_changes_nothing(browser: Client, administrator: User, kind: ServiceKind) -> None:
     row = service(kind)

@@ -93,6 +93,11 @@ def test_defaults_are_restored_but_for_what_the_first_start_recorded(browser: Cl
     assert get_setting(MAX_HOPS) == MAX_HOPS.default
     assert get_setting(PORT_OFFSET) == 3000
     assert LISTEN_ADDRESS.label in browser.get(SETTINGS).content.decode()
+
+
+def test_what_the_console_notes_for_itself_is_not_among_the_settings(browser: Client) -> None:
+    assert SETUP_DONE.label not in browser.get(SETTINGS).content.decode()
+    browser.post(SETTINGS, {"restore": ""})
     assert get_setting(SETUP_DONE)
 
 

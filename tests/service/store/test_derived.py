@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mailserver import clock
-from mailserver.store import reading
+from mailserver.store import indexing, reading
 from mailserver.store.housekeeping import GRACE, collect_orphans
 from mailserver.store.indexing import SETTLED, TextIndexer
 from mailserver.store.interface import Removal, Unit
 from mailserver.store.models import Content
 from mailserver.store.opening import open_store
-from mailserver.store.textindex import IndexedText, pieces
+from mailserver.store.textindex import Candidates, IndexedText, pieces
 from mailserver.store.textindex_opening import open_text_index
 from mailserver.store.textindex_sqlite import SqliteTextIndex
 from mailserver.store.textsearch import TextSearch
@@ -91,6 +93,32 @@ def test_the_indexer_goes_through_everything_that_has_settled(
     request.getfixturevalue("never_read")
     with closing(open_store()) as store:
         assert store.search_text(contents, "brown", body_only=True) == set(contents)
+
+
+def test_the_indexer_rests_as_long_as_it_works(inbox: MailboxId, monkeypatch: pytest.MonkeyPatch) -> None:
+    file(inbox, *[MESSAGE] * 250)
+    ticks = itertools.count()
+    monkeypatch.setattr(indexing, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    rests: list[float] = []
+    assert TextIndexer(rests.append).run(clock.now() + 2 * SETTLED, seconds=1000) == 250
+    assert rests == [1.0, 1.0, 1.0]
+
+
+def test_what_the_index_knows_is_asked_once_and_forgotten_when_it_is_emptied(data_folder: Path) -> None:
+    """Another process empties it after an older database was put back: then what was known is not."""
+    contents = [ContentId(id_) for id_ in range(1, 1001)]
+    path = data_folder / "another.sqlite3"
+    index = SqliteTextIndex(path, lambda: 1000)
+    index.add({content: IndexedText("", "BROWN FOX") for content in contents if content % 100})
+    unknown = {content for content in contents if content % 100 == 0}
+    for _ in range(2):
+        assert index.find(contents, "BROWN") == Candidates(set(contents) - unknown, unknown)
+    index.add({ContentId(100): IndexedText("", "WHITE FOX")})
+    assert index.find(contents, "FOX").unknown == unknown - {100}
+    assert index.find([ContentId(100)], "WHITE").possible == {100}
+    SqliteTextIndex(path, lambda: 5).find(contents, "BROWN")
+    assert index.find(contents, "BROWN") == Candidates(set(), set(contents))
+    index.close()
 
 
 def test_the_indexer_stops_when_its_time_is_up_and_goes_on(inbox: MailboxId) -> None:

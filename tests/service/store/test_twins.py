@@ -93,7 +93,7 @@ def _picture(store: MailStore, box: MailboxId) -> object:
     return (
         replace(store.get_mailbox_by_id(box), id=MailboxId(0), user=UserId(0)),
         store.count([box])[box],
-        [replace(entry, content=ContentId(0)) for entry in entries],
+        [entry._replace(content=ContentId(0)) for entry in entries],
         _refs(store, [entry.content for entry in entries]),
         [([entry.uid for entry in change.changed], change.vanished, change.modseq) for change in changes],
     )

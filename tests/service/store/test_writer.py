@@ -202,7 +202,7 @@ def test_notices_are_published_after_the_commit(
     content = make_filing(inbox).content
     do(store, Unit(filings=(Filing(content, (NewEntry(inbox),), (NewQueued(envelope),)),), work=(NewWork("x"),)))
     assert seen.wait(WAIT_SECONDS)
-    assert published == [notices.mailbox_topic(inbox), notices.QUEUE, notices.WORK]
+    assert published == [notices.mailbox_notice(inbox, 2), notices.QUEUE, notices.WORK]
 
 
 def test_records_of_other_areas_are_in_the_same_transaction(store: DatabaseStore, inbox: MailboxId) -> None:

@@ -18,8 +18,8 @@ THEN = datetime(2024, 2, 1, 3, 4, 5, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        (f.format_flags_item({"\\Seen", "a"}), b"FLAGS (\\Seen a)"),
-        (f.format_flags_item(()), b"FLAGS ()"),
+        (f.format_flags_item(frozenset({"\\Seen", "a"})), b"FLAGS (\\Seen a)"),
+        (f.format_flags_item(frozenset()), b"FLAGS ()"),
         (f.format_uid_item(7), b"UID 7"),
         (f.format_modseq_item(7), b"MODSEQ (7)"),
         (f.format_size_item(7), b"RFC822.SIZE 7"),
@@ -45,7 +45,7 @@ def test_items(item: bytes, expected: bytes) -> None:
 
 
 def test_responses() -> None:
-    items = [f.format_uid_item(7), f.format_flags_item(())]
+    items = [f.format_uid_item(7), f.format_flags_item(frozenset())]
     assert f.format_fetch(3, items) == b"* 3 FETCH (UID 7 FLAGS ())\r\n"
     assert f.format_fetch(7, items[1:], uid_only=True) == b"* 7 UIDFETCH (FLAGS ())\r\n"
 

@@ -3,14 +3,27 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from mailserver import notices
 from mailserver.errors import Kind, MailError
 from mailserver.journey.records import next_ref
-from mailserver.store.interface import Changes, Filing, FlagChange, NewContent, NewEntry, Removal, Unit
+from mailserver.store.interface import (
+    Alteration,
+    Changes,
+    Entry,
+    Filing,
+    FlagChange,
+    MailboxCounts,
+    NewContent,
+    NewEntry,
+    Removal,
+    Unit,
+)
 from mailserver.store.memory import MemoryStore
-from mailserver.values import MailboxId, Uid, UserId
+from mailserver.values import ContentId, MailboxId, ModSeq, Uid, UserId
 from protocols.imap import indexes as indexes_module
 from protocols.imap.indexes import MailboxIndexes
 from protocols.imap.mailbox_index import MailboxIndex
@@ -142,3 +155,75 @@ async def test_a_store_out_of_reach_is_asked_again() -> None:
     house.store.failure = None
     await index.refresh()
     assert len(index) == 2
+
+
+async def test_what_this_process_writes_is_taken_in_without_a_look() -> None:
+    house = House(3)
+    index = await _open(house)
+    listener = Listener(wants_news=False)
+    index.subscribe(listener)
+    house.store.failure = MailError(Kind.UNAVAILABLE, "nobody may look")
+    house.indexes.take_written([_alteration(house, index.modseq, index.modseq + 1, changed=(4,), vanished=(1,))])
+    assert list(index.uids) == [2, 3, 4]
+    assert not index.stale
+    assert [change.vanished for change in listener.changes] == [(1,)]
+
+
+async def test_a_gap_is_filled_by_a_look() -> None:
+    house = House(3)
+    index = await _open(house)
+    house.mark(2)
+    await asyncio.sleep(0)
+    known = index.modseq
+    house.indexes.take_written([_alteration(house, known + 1, known + 2, changed=(9,))])
+    assert 9 not in index.uids
+    assert index.stale
+    house.mark(3)
+    await index.catch_up()
+    assert index.get(3) is not None
+    assert "$Work" in index.get(3).flags  # type: ignore[union-attr]
+
+
+async def test_a_look_does_not_bring_back_what_has_gone_since() -> None:
+    """It was on its way when the messages that it tells of were changed and removed."""
+    house = House(3)
+    index = await _open(house)
+    known = index.modseq
+    old = [_entry(1, known + 1), _entry(2, known + 1)]
+    house.indexes.take_written([_alteration(house, known, known + 3, changed=(2,), vanished=(1,))])
+    house.indexes.take_written([Alteration(house.inbox, known, Changes(tuple(old), (), ModSeq(known + 4)), *COUNTED)])
+    assert list(index.uids) == [2, 3]
+    assert index.get(2) == _entry(2, known + 3)
+
+
+async def test_an_old_notice_does_not_make_it_stale() -> None:
+    house = House(1)
+    index = await _open(house)
+    house.mark(1)
+    await asyncio.sleep(0)
+    assert index.modseq == house.store.get_mailbox_by_id(house.inbox).modseq
+    assert not index.stale
+
+
+async def test_opened_again_it_is_looked_at_only_when_there_is_more() -> None:
+    house = House(2)
+    index = await _open(house)
+    house.store.failure = MailError(Kind.UNAVAILABLE, "nobody may look")
+    assert await house.indexes.open(house.inbox, index.modseq) is index
+    with pytest.raises(MailError):
+        await house.indexes.open(house.inbox, index.modseq + 1)
+
+
+COUNTED = (Uid(10), 1, MailboxCounts(0, 0, 0, 0))
+
+
+def _entry(uid: int, modseq: int) -> Entry:
+    return Entry(Uid(uid), ModSeq(modseq), frozenset(), 1, 0, 0, ContentId(uid))
+
+
+def _alteration(
+    house: House, since: int, modseq: int, *, changed: tuple[int, ...] = (), vanished: tuple[int, ...] = ()
+) -> Alteration:
+    entries = tuple(_entry(uid, modseq) for uid in changed)
+    changes = Changes(entries, tuple(map(Uid, vanished)), ModSeq(modseq))
+    return Alteration(house.inbox, ModSeq(since), changes, *COUNTED)

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from mailserver.store.entries import microseconds
 from mailserver.store.interface import Entry
 from mailserver.values import ContentId, ModSeq, Uid
 from protocols.imap.matching import Circumstances, ContentKey, Matcher, mentions
@@ -37,7 +38,15 @@ TEXT = HasText("x")
 def entries() -> list[Entry]:
     """Nine messages, those with even UIDs seen; contents are numbered from 101."""
     return [
-        Entry(Uid(n), ModSeq(n), frozenset() if n % 2 else frozenset({"\\Seen"}), 100, NOW, NOW, ContentId(100 + n))
+        Entry(
+            Uid(n),
+            ModSeq(n),
+            frozenset() if n % 2 else frozenset({"\\Seen"}),
+            100,
+            microseconds(NOW),
+            microseconds(NOW),
+            ContentId(100 + n),
+        )
         for n in range(1, 10)
     ]
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mailserver.store.entries import microseconds
 from mailserver.store.interface import Entry
 from mailserver.values import ContentId, ModSeq, Uid
 from protocols.imap.search_keys import ReturnOption, SearchReturn
@@ -16,7 +17,7 @@ from protocols.imap.untagged import SearchResult
 
 MOMENT = datetime(2026, 3, 10, tzinfo=UTC)
 FOUND = [
-    Entry(Uid(uid), ModSeq(modseq), frozenset(), 1, MOMENT, MOMENT, ContentId(uid))
+    Entry(Uid(uid), ModSeq(modseq), frozenset(), 1, microseconds(MOMENT), microseconds(MOMENT), ContentId(uid))
     for uid, modseq in ((2, 20), (3, 90), (5, 10), (8, 30))
 ]
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mailserver.store.entries import microseconds
 from mailserver.store.interface import Changes, Entry
 from mailserver.values import ContentId, ModSeq, Uid
 from protocols.imap.sequence import NumberSet, parse_sequence_set
@@ -18,7 +19,7 @@ THEN = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def entry(uid: int, modseq: int, *flags: str) -> Entry:
-    return Entry(Uid(uid), ModSeq(modseq), frozenset(flags), 10, THEN, THEN, ContentId(uid))
+    return Entry(Uid(uid), ModSeq(modseq), frozenset(flags), 10, microseconds(THEN), microseconds(THEN), ContentId(uid))
 
 
 def changes(modseq: int, *changed: Entry, gone: tuple[int, ...] = ()) -> Changes:

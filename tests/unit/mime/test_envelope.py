@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from mailserver.mime.addresses import GROUP_END, MAX_ADDRESSES, HeaderAddress, parse_addresses
-from mailserver.mime.envelope import MessageEnvelope, make_envelope
+from mailserver.mime.envelope import MessageEnvelope, find_envelope, make_envelope
+from mailserver.mime.structure import parse_structure
 
 A = HeaderAddress
 
@@ -89,3 +90,21 @@ def test_the_author_stands_in_for_sender_and_reply_to() -> None:
 def test_what_is_stored_is_read_back(fields: dict[str, str]) -> None:
     envelope = make_envelope(fields)
     assert MessageEnvelope.from_json(envelope.to_json()) == envelope
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"From: a@b\r\nSubject: x\r\n\r\nTo: not@this\r\n",
+        b"from: a@b\nSUBJECT: x\n y\n\ntext",
+        b"\r\nSubject: not this\r\n",
+        b"no header\r\nat: all\r\n\r\n",
+        b"Content-Type: multipart/mixed; boundary=x\r\nTo: a@b\r\nTo: c@d\r\n\r\n--x\r\nSubject: in\r\n\r\n--x--\r\n",
+    ],
+)
+def test_the_envelope_of_the_start_is_that_of_the_whole(message: bytes) -> None:
+    assert find_envelope(message) == parse_structure(message).envelope
+
+
+def test_a_header_that_goes_on_has_no_envelope_yet() -> None:
+    assert find_envelope(b"Subject: x\r\nTo: a@b\r\n") is None

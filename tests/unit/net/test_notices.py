@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailserver.notices import EVERYTHING
+from mailserver.notices import EVERYTHING, mailbox_notice, mailbox_topic
 from protocols.net.notices import Notices
 from tests.support.told import Told
 from tests.support.waiting import until
@@ -37,6 +37,19 @@ async def test_lost_notices_mean_every_topic(told: Told) -> None:
         notices.subscribe(topic, lambda topic=topic: calls.append(topic))  # type: ignore[misc]
     told.say(EVERYTHING)
     await until(lambda: len(calls) == 2, 5, "both calls")
+    notices.close()
+
+
+async def test_who_knows_the_version_is_not_told_of_it(told: Told) -> None:
+    notices, calls = Notices(told), []
+    notices.subscribe("mailbox:1", lambda: calls.append("behind"), lambda: 6)
+    notices.subscribe("mailbox:1", lambda: calls.append("knows"), lambda: 7)
+    notices.subscribe("mailbox:1", lambda: calls.append("asks always"))
+    told.say(mailbox_notice(1, 7))
+    await until(lambda: calls, 5, "the calls")
+    assert calls == ["behind", "asks always"]
+    told.say(mailbox_topic(1))
+    await until(lambda: len(calls) == 5, 5, "the calls for a notice without a version")
     notices.close()
 
 

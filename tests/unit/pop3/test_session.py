@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -195,8 +196,42 @@ async def test_reading_ahead_is_bounded_in_bytes(world: World, monkeypatch: pyte
     async with MemoryPop3(world) as client:
         await client.log_in("alice", "Secret-1")
         await client.say("RETR 1")
-    assert reads.sizes == [4]
-    assert access.AHEAD_BYTES // 60_000 == 4
+    assert reads.sizes == [2, 2], "one batch to read from, and the next one"
+    assert access.AHEAD_BYTES // 60_000 == 2
+
+
+async def test_the_next_batch_is_read_while_the_client_takes_this_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(world, 40)
+    reads = _CountingReads(world, monkeypatch)
+    async with MemoryPop3(world) as client:
+        await client.log_in("alice", "Secret-1")
+        await client.say(*(f"RETR {number}" for number in range(1, 17)))
+        assert reads.sizes == [32]
+        await client.say("RETR 17")
+        await until(lambda: reads.sizes == [32, 8], 5, "the next batch")
+        said = await client.say(*(f"RETR {number}" for number in range(18, 41)))
+    assert said.count(b"+OK") == 23
+    assert reads.sizes == [32, 8]
+
+
+async def test_a_batch_that_could_not_be_read_ahead_is_read_when_it_is_wanted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(world, 40)
+    read, calls = world.store.read_contents, itertools.count(1)
+
+    def fails_once(ids: Sequence[ContentId]) -> list[StoredContent]:
+        if next(calls) == 2:
+            raise MailError(Kind.UNAVAILABLE, "for a moment")
+        return read(ids)
+
+    monkeypatch.setattr(world.store, "read_contents", fails_once)
+    async with MemoryPop3(world) as client:
+        await client.log_in("alice", "Secret-1")
+        said = await client.say(*(f"RETR {number}" for number in range(1, 41)))
+    assert said.count(b"+OK") == 40
 
 
 async def test_large_messages_are_not_read_ahead(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -211,7 +246,7 @@ async def test_large_messages_are_not_read_ahead(world: World, monkeypatch: pyte
         await client.log_in("alice", "Secret-1")
         await client.say("RETR 1")
         said = await client.say("RETR 2")
-    assert reads.sizes == [1, 2]
+    assert reads.sizes == [1, 1, 1], "the large one only when it is wanted, and what follows it behind it"
     assert said == b"+OK 200014 octets\r\nSubject: 2\r\n\r\n" + b"..y\r\n" * 50_000 + b".\r\n"
 
 
@@ -377,7 +412,7 @@ async def test_body_that_breaks_off_ends_the_connection(world: World, monkeypatc
         raise OSError("input/output error")
 
     monkeypatch.setattr(StoredContent, "chunks", broken)
-    _fill(world, 1)
+    _fill(world, 1, size=MEMORY_BODY_BYTES + 1)
     client = MemoryPop3(world)
     client.stream.data_received(b"UTF8\r\nUSER alice\r\nPASS Secret-1\r\nRETR 1\r\n")
     await asyncio.wait_for(client.task, 5)
