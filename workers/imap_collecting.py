@@ -58,12 +58,13 @@ class _Story:
     problems: list[str] = field(default_factory=list)
     skip: set[str] = field(default_factory=set)
     """Messages in which a session broke."""
+    connect_error: bool = False
 
     def result(self) -> TaskResult:
         if not self.problems:
             return TaskResult(Outcome.OK)
         outcome = Outcome.PARTLY if self.fetched or self.folders else Outcome.FAILED
-        return TaskResult(outcome, " ".join(self.problems[:5]))
+        return TaskResult(outcome, " ".join(self.problems[:5]), self.connect_error)
 
 
 async def collect_imap(collector: CollectorSettings, owner: str, log: TaskLog, tools: WorkerTools) -> TaskResult:
@@ -87,6 +88,7 @@ async def _collect_once(collector: CollectorSettings, log: TaskLog, tools: Worke
     except FAILURES as error:
         log.note(str(error))
         story.problems.append(str(error))
+        story.connect_error = isinstance(error, CannotConnect)
         return False
     try:
         return await _Session(collector, client, log, tools, story).run()
@@ -108,7 +110,8 @@ async def check_imap(collector: CollectorSettings, owner: str, log: TaskLog, too
             size = format_size(sum(message.size for message in messages))
             found.append(f"{folder}: {len(messages)} messages ({size})")
         await client.logout()
-        return TaskResult(Outcome.OK, f"Logged in. {'; '.join(found)}.")
+        idle = " It offers no IDLE, so nobody is told of news." if collector.idle and not client.can_idle else ""
+        return TaskResult(Outcome.OK, f"Logged in. {'; '.join(found)}.{idle}")
     except ImapFailure as error:
         return TaskResult(Outcome.FAILED, str(error))
     finally:

@@ -13,6 +13,7 @@ from workers.delivery import check_sender, run_sender
 from workers.immediate import ImmediateSending, sender_jobs
 from workers.testing import do_tests
 from workers.tools import worker_tools
+from workers.watching import watch_jobs
 
 PERFORMERS = Performers(run_sender, run_collector)
 
@@ -45,4 +46,4 @@ def begin_what_waits() -> None:
 
 def make_immediate_sending() -> ImmediateSending:
     """With the real clients."""
-    return ImmediateSending(worker_tools, [sender_jobs(run_sender)])
+    return ImmediateSending(worker_tools, [sender_jobs(run_sender), watch_jobs(run_collector)])

@@ -45,7 +45,7 @@ async def collect_feed(collector: CollectorSettings, owner: str, log: TaskLog, t
         await _await_feed(started, collector.wait_seconds, log, tools)
         return TaskResult(Outcome.OK)
     except FAILURES as error:
-        return TaskResult(Outcome.FAILED, str(error))
+        return TaskResult(Outcome.FAILED, str(error), isinstance(error, CannotConnect))
     finally:
         await tools.hooks.on_collect_ended(event)
 
@@ -72,7 +72,7 @@ async def collect_odmr(collector: CollectorSettings, owner: str, log: TaskLog, t
     try:
         return await _collect_odmr(collector, log, tools)
     except FAILURES as error:
-        return TaskResult(Outcome.FAILED, str(error))
+        return TaskResult(Outcome.FAILED, str(error), isinstance(error, CannotConnect))
     finally:
         await tools.hooks.on_collect_ended(event)
 

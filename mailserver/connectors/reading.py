@@ -111,6 +111,14 @@ def read_collector(collector: int) -> CollectorSettings | None:
     return collector_settings(row) if row is not None else None
 
 
+def read_watched() -> list[CollectorSettings]:
+    """Those that stay connected, and that a Connection runs."""
+    rows = Collector.objects.select_related("oauth").filter(
+        method=CollectMethod.IMAP.value, enabled=True, idle=True, connections__isnull=False
+    )
+    return [settings for row in rows.distinct().order_by("pk") if (settings := collector_settings(row)).folders]
+
+
 def connection_name(connection: int) -> str:
     """For texts; a number when it is gone."""
     name = Connection.objects.filter(pk=connection).values_list("name", flat=True).first()

@@ -25,6 +25,8 @@ RUN_LEASE = "connection-run"
 LEASE_SECONDS = 60
 """On another machine a dead worker's runs are taken over after so long; on its own at once."""
 
+BESIDE = (Cause.IMMEDIATE, Cause.IDLE)
+"""Causes of runs that hold no RUN_LEASE: of a Sender alone, or of a Collector that was told of news."""
 CUT_SHORT = "The worker that ran it has ended before it was done."
 SENDER, COLLECTOR = "sender", "collector"
 
@@ -92,7 +94,7 @@ def has_marked() -> bool:
 def has_abandoned() -> bool:
     """Whether a run looks as if its worker were gone: `begin_next` closes it."""
     late = clock.now() - timedelta(seconds=LEASE_SECONDS)
-    rows = ConnectionRun.objects.filter(finished=None).exclude(cause=Cause.IMMEDIATE)
+    rows = ConnectionRun.objects.filter(finished=None).exclude(cause__in=BESIDE)
     return any(heartbeat < late or leases.is_dead(owner) for heartbeat, owner in rows.values_list("heartbeat", "owner"))
 
 
@@ -105,7 +107,7 @@ def begin_next(owner: str) -> BegunRun | None:
     with transaction.atomic():
         if not leases.confirm(RUN_LEASE, owner):
             return None
-        _close(ConnectionRun.objects.exclude(cause=Cause.IMMEDIATE), now)
+        _close(ConnectionRun.objects.exclude(cause__in=BESIDE), now)
         connection = Connection.objects.select_for_update().filter(marked__isnull=False).order_by("pk").first()
         if connection is None:
             return None
@@ -129,6 +131,19 @@ def begin_immediate(connection: int, owner: str) -> BegunRun | None:
             connection=row, cause=Cause.IMMEDIATE, started=now, heartbeat=now, owner=owner
         )
     return BegunRun(run.pk, row.pk, row.name, Cause.IMMEDIATE, now)
+
+
+def begin_watched(collector: int, owner: str) -> BegunRun | None:
+    """A run of a Collector alone, for the first Connection that uses it; None when there is none. The caller holds the
+    Collector's lease."""
+    now = clock.now()
+    with transaction.atomic():
+        row = Connection.objects.filter(collectors=collector).order_by("pk").first()
+        if row is None:
+            return None
+        _close(ConnectionRun.objects.filter(cause=Cause.IDLE, tasks__collector=collector), now)
+        run = ConnectionRun.objects.create(connection=row, cause=Cause.IDLE, started=now, heartbeat=now, owner=owner)
+    return BegunRun(run.pk, row.pk, row.name, Cause.IDLE, now)
 
 
 def begin_task(run: int, kind: str, name: str, *, sender: int | None = None, collector: int | None = None) -> int:
@@ -177,7 +192,7 @@ def end_run(run: int, outcomes: Collection[Outcome]) -> Outcome:
         if row is not None:
             row.finished, row.outcome = clock.now(), outcome.value
             row.save(update_fields=["finished", "outcome"])
-            if row.cause != Cause.IMMEDIATE:
+            if row.cause not in BESIDE:
                 Connection.objects.filter(pk=row.connection_id).update(last_outcome=outcome.value)
         changed()
     return outcome
@@ -213,7 +228,7 @@ def find_run(run: int) -> RunView | None:
 
 def find_run_after(connection: int, run: int) -> RunView | None:
     """The first run of a Connection after the one of this number, sending at once left out; None: not yet."""
-    rows = ConnectionRun.objects.filter(connection=connection, pk__gt=run).exclude(cause=Cause.IMMEDIATE)
+    rows = ConnectionRun.objects.filter(connection=connection, pk__gt=run).exclude(cause__in=BESIDE)
     return next((view for view, _ in _views(rows.order_by("pk")[:1])), None)
 
 
@@ -237,7 +252,7 @@ def _close(rows: QuerySet[ConnectionRun], now: datetime) -> int:
     )
     ConnectionRun.objects.filter(pk__in=ids).update(finished=now, outcome=Outcome.FAILED.value)
     for _, connection, cause in abandoned:
-        if cause != Cause.IMMEDIATE:
+        if cause not in BESIDE:
             Connection.objects.filter(pk=connection).update(last_outcome=Outcome.FAILED.value)
     return len(ids)
 

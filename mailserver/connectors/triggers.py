@@ -22,6 +22,7 @@ from mailserver.config.catalog import TIME_ZONE
 from mailserver.config.stored import get_setting
 from mailserver.connectors.changes import changed
 from mailserver.connectors.models import Connection, ConnectionRun, ScheduleItem, ScheduleState
+from mailserver.connectors.runs import BESIDE
 from mailserver.connectors.schedule import Item, Situation, evaluate, floor_minute, next_poll
 from mailserver.connectors.values import Cause
 
@@ -137,7 +138,7 @@ def _mark(connections: Iterable[int], cause: Cause) -> frozenset[int]:
     now = clock.now()
     wanted = set(connections)
     if cause is Cause.SCHEDULE:
-        running = ConnectionRun.objects.filter(finished=None).exclude(cause=Cause.IMMEDIATE)
+        running = ConnectionRun.objects.filter(finished=None).exclude(cause__in=BESIDE)
         wanted -= set(running.values_list("connection_id", flat=True))
     rows = Connection.objects.filter(pk__in=wanted)
     if rows.filter(marked=None).update(marked=now, marked_cause=cause.value):

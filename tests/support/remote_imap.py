@@ -92,9 +92,9 @@ class RemoteImap:
         return self.folders["INBOX"]
 
     async def announce(self) -> None:
-        """Tell whoever is idle how many messages there are."""
+        """Tell whoever is idle what has changed."""
         for session in self.idlers:
-            await session.write(b"* %d EXISTS\r\n" % len(session.messages))
+            await session.tell_changes()
 
     def count(self, command: bytes) -> int:
         return sum(line.upper().startswith(command) for line in self.told)
@@ -140,11 +140,24 @@ class _Session:
         self._reader = reader
         self._writer = writer
         self._folder: RemoteFolder | None = None
+        self._view: list[int] = []
+        """UIDs of which the client knows."""
         self._tag = b""
 
     @property
     def messages(self) -> list[RemoteMessage]:
         return self._folder.messages if self._folder else []
+
+    async def tell_changes(self) -> None:
+        """EXPUNGE for what has gone, EXISTS for what has come (RFC 9051 §7.4.1, §7.5.1)."""
+        present = [message.uid for message in self.messages]
+        for number in range(len(self._view), 0, -1):
+            if self._view[number - 1] not in present:
+                del self._view[number - 1]
+                await self.write(b"* %d EXPUNGE\r\n" % number)
+        if len(present) > len(self._view):
+            await self.write(b"* %d EXISTS\r\n" % len(present))
+        self._view = present
 
     async def write(self, data: bytes) -> None:
         self._writer.write(data)
@@ -240,6 +253,7 @@ class _Session:
             await self._end(b"NO [NONEXISTENT] no such folder")
             return
         self._folder = folder
+        self._view = folder.uids
         await self.write(b"* %d EXISTS\r\n* OK [UIDVALIDITY %d] ok\r\n" % (len(folder.messages), folder.uid_validity))
         await self._end(b"OK [READ-ONLY] selected" if self.remote.read_only else b"OK [READ-WRITE] selected")
 
@@ -295,11 +309,10 @@ class _Session:
         await self._expunge(lambda message: True)
 
     async def _expunge(self, chosen: Callable[[RemoteMessage], bool]) -> None:
-        for number in range(len(self.messages), 0, -1):
-            message = self.messages[number - 1]
-            if "\\Deleted" in message.flags and chosen(message):
-                del self.messages[number - 1]
-                await self.write(b"* %d EXPUNGE\r\n" % number)
+        kept = [m for m in self.messages if not ("\\Deleted" in m.flags and chosen(m))]
+        self.messages[:] = kept
+        await self.tell_changes()
+        await self.remote.announce()
         await self._end(b"OK")
 
     async def do_uid_copy(self, arguments: bytes) -> None:
@@ -322,6 +335,7 @@ class _Session:
 
     async def do_idle(self, _: bytes) -> None:
         await self.write(b"+ idling\r\n")
+        await self.tell_changes()
         self.remote.idlers.append(self)
         self.remote.idle.set()
         line = await self._reader.readline()
