@@ -80,7 +80,7 @@ class FeedClient:
         """Politely; a server that is not polite is left."""
         with contextlib.suppress(FeedFailure):
             await self._command("QUIT")
-        self.stream.close()
+        self.stream.abort()
 
     async def login(self, credentials: Credentials, get_token: GetToken | None = None) -> None:
         """RFC 4954. Raises FeedFailure."""
