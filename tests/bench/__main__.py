@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.bench import collecting, store
 from tests.bench import peer as peers
-from tests.bench import store
 from tests.bench.drivers import Pop3Load, Result, SmtpLoad, run_driver
 from tests.bench.imap import ImapBench
 from tests.bench.peer import Peer
@@ -139,6 +139,8 @@ def measure(say: Callable[[str], None], messages: int, rounds: int) -> None:
         for row in (*bench.inbound(), *bench.outbound()):
             say(row.line())
         for row in ImapBench(ours, peer, quick=rounds == 1).rows():
+            say(row.line())
+        for row in collecting.rows(rounds) if peer is not None else ():
             say(row.line())
         after = Row("memory after this load", "", [ours.memory_bytes() / 1e6], unit=" MB")
         say(after.line())

@@ -17,6 +17,7 @@ from mailserver.connectors.values import (
     RemoteServer,
     Routing,
 )
+from tests.support.catch_all import ROUTING, fill
 from tests.support.collecting import CollectingOffice, make_message, open_office
 from tests.support.dovecot import PASSWORD, Dovecot
 
@@ -115,3 +116,20 @@ def test_sizes_are_asked_for_only_where_needed(dovecot: Dovecot, office: Collect
     assert "C: LIST" not in office.log.lines
     assert office.subjects("bob")[1:] == ["Message 1"]
     assert dovecot.count("sizes") == 1
+
+
+def test_catch_all_mailbox_of_three_thousand(dovecot: Dovecot, office: CollectingOffice) -> None:
+    """Every kind of header of the table, routed to the right users; each user gets each message once."""
+    expected: dict[str, list[str]] = {user: [] for user in office.users}
+    messages = []
+    for subject, gets, message in fill(3000):
+        messages.append(message)
+        for user in gets:
+            expected[user].append(subject)
+    dovecot.deliver("catchall", *messages)
+    collector = office.collector(dovecot.pop3_port, ROUTING, credentials=login("catchall"))
+    assert office.collect(collector).outcome is Outcome.OK
+    assert {user: sorted(office.subjects(user)) for user in office.users} == {
+        user: sorted(subjects) for user, subjects in expected.items()
+    }
+    assert dovecot.count("catchall") == 0

@@ -14,6 +14,7 @@ from mailserver.connectors.special_fields import find_special, parse_special_fie
 from mailserver.connectors.values import Routing
 from mailserver.errors import InvalidInput
 from mailserver.values import Address
+from tests.support import catch_all
 from tests.support.collectors import make_office, make_user
 
 OFFICE = make_office(
@@ -214,3 +215,9 @@ def test_problems_with_special_fields() -> None:
 def test_a_wrong_line_does_not_hide_the_others() -> None:
     found = list(find_special(b"X-A: a@b.test\r\n", "X-A: none\nX-A"))
     assert found == [Address("a", "b.test")]
+
+
+@pytest.mark.parametrize("case", catch_all.CASES, ids=lambda case: case.name)
+def test_catch_all_mailbox(case: catch_all.CatchAllCase) -> None:
+    found = route(case.header.replace("\n", "\r\n").encode(), catch_all.ROUTING, OFFICE)
+    assert set(users(found)) == (case.gets if case.gets != {"postmaster"} else set())
