@@ -40,6 +40,7 @@ STEP_WORDS: dict[JourneyStep, tuple[str, str]] = {
     JourneyStep.FILED: ("ok", "Put into a mailbox"),
     JourneyStep.FETCHED: ("done", "Collected by a mail program"),
     JourneyStep.DELETED: ("off", "Deleted"),
+    JourneyStep.ANSWERED: ("done", "Understood by this server"),
     JourneyStep.RULE: ("off", "A download rule decided"),
     JourneyStep.UNROUTED: ("bad", "No recipient found"),
     JourneyStep.DROPPED: ("off", "Not put into a mailbox"),

@@ -17,6 +17,7 @@ from mailserver import clock
 from mailserver.activity.services import forget_dead
 from mailserver.config.connection_settings import RUN_KEEP_DAYS
 from mailserver.config.stored import get_setting
+from mailserver.connectors.remembering import forget_seen
 from mailserver.connectors.remote_tests import forget_tests
 from mailserver.connectors.runs import forget_runs
 from mailserver.journey.services import forget_old
@@ -51,6 +52,7 @@ def clean_records(payload: Mapping[str, object]) -> None:
     processes = forget_dead(now)
     runs = forget_runs(now - timedelta(days=get_setting(RUN_KEEP_DAYS)))
     forget_tests(now)
+    forget_seen(now)
     files = clear_leftovers(settings.DATA / "broker", now.timestamp() - LEFTOVER_SECONDS)
     if sent or journeys or processes or files or runs:
         text = "removed: %d recipients done with, %d journeys, %d process rows, %d broker files, %d runs"

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from celery import shared_task
 
 from mailserver.connectors.oauth import SIGN_IN
+from mailserver.connectors.remembering import note_answer
 from mailserver.connectors.triggers import URGENT_WORK, connect_urgently
 from mailserver.outqueue.recording import REPORT
+from mailserver.pipeline.filing import ANSWER_WORK
 from mailserver.project.celery import TICK
 from mailserver.users.services import send_welcome
 from mailserver.users.welcome import KIND as WELCOME
@@ -42,6 +44,7 @@ KINDS: dict[str, WorkKind] = {
     SIGN_IN: WorkKind(advance_sign_in),
     REPORT: WorkKind(send_report),
     URGENT_WORK: WorkKind(lambda payload: _connect_urgently()),
+    ANSWER_WORK: WorkKind(note_answer),
     "index-texts": WorkKind(index_texts),
     "expire-queued": WorkKind(expire_queued),
     "clean-store": WorkKind(clean_store, lease_seconds=3600),

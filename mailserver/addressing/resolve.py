@@ -6,12 +6,17 @@ Mappings, lists and forwards slot in here: each is one more kind of target.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from mailserver.config.snapshot import Snapshot, User
 from mailserver.values import Address
 
 POSTMASTER = "postmaster"
+ANSWER_PREFIX = "fetch-"
+"""Answers to the question whether a message shall be fetched go to `fetch-<token>` (spec connectors 4.7): nobody has
+to recognise a subject, whatever a mail program makes of it."""
+_ANSWER = re.compile(rf"{ANSWER_PREFIX}([0-9a-f]{{20}})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,15 @@ class Unknown:
     """The domain is ours, and nobody of this name is in it."""
 
 
-Target = Local | Remote | Unknown
-Deliverable = Local | Remote
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """To a question of this server's own: no mailbox gets it, the token says what was asked."""
+
+    token: str
+
+
+Target = Local | Remote | Unknown | Answer
+Deliverable = Local | Remote | Answer
 
 REMOTE = Remote()
 UNKNOWN = Unknown()
@@ -46,7 +58,10 @@ def resolve(address: Address, snapshot: Snapshot) -> Target:
     user = directory.find(address)
     if user is None and address.local.lower() == POSTMASTER:
         user = _find_postmaster(snapshot)
-    return UNKNOWN if user is None else Local(user)
+    if user is not None:
+        return Local(user)
+    answer = _ANSWER.fullmatch(address.local)
+    return UNKNOWN if answer is None else Answer(answer[1].lower())
 
 
 def _find_postmaster(snapshot: Snapshot) -> User | None:

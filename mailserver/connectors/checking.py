@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_domain_name
 from django.db import models as django_models
 
+from mailserver.connectors.accepted import find_problems
 from mailserver.connectors.dns_servers import BadDnsServer, parse_dns_servers
 from mailserver.connectors.download_rules import parse_conditions
 from mailserver.connectors.models import Collector, DownloadRule, Encryption, LoginMethod, ScheduleItem, Sender
 from mailserver.connectors.overrides import read_overrides
 from mailserver.connectors.serverlines import ServerInput
+from mailserver.connectors.special_fields import parse_special_fields
 from mailserver.errors import InvalidInput
+from mailserver.outqueue.domain_filter import read_filter
 from mailserver.users.services import find_user
 
 Problems = dict[str, list[str]]
@@ -54,6 +57,8 @@ def check_sender(sender: Sender) -> Problems:
         problems["dns_servers"] = [str(error)]
     if wrong := read_overrides(sender.dns_overrides)[1]:
         problems["dns_overrides"] = [str(problem) for problem in wrong]
+    if unread := read_filter(sender.domain_filter).problems:
+        problems["domain_filter"] = [str(problem) for problem in unread]
     if sender.ehlo_name and not is_host(sender.ehlo_name):
         problems["ehlo_name"] = [f"{sender.ehlo_name!r} is not a host name; write one like mail.example.com."]
     if sender.warn_hours >= sender.give_up_hours:
@@ -105,6 +110,9 @@ def check_routing(collector: Collector) -> Problems:
         return problems
     if collector.routing == routing.HEADERS:
         problems |= _needed(collector, "accepted_domains", "Say which domains or addresses are yours.")
+        if wrong := find_problems(collector.accepted_domains):
+            problems["accepted_domains"] = wrong
+        problems |= problems_of(lambda: parse_special_fields(collector.special_fields))
     if collector.routing == routing.ONE_ADDRESS:
         problems |= _needed(collector, "shared_address", "Say which address is shared.")
     if collector.routing == routing.SUBJECT and not (collector.marker_prefix and collector.marker_suffix):
@@ -129,11 +137,16 @@ def check_rule(rule: DownloadRule) -> Problems:
     named = ("redirect", "copy")
     if any(word in rule.action for word in named) and not rule.targets.strip():
         problems["targets"] = ["This action needs somebody to redirect or copy to."]
+    return problems | problems_of(lambda: parse_conditions(rule.conditions))
+
+
+def problems_of(check: Callable[[], object]) -> Problems:
+    """What a check raises as InvalidInput."""
     try:
-        parse_conditions(rule.conditions)
+        check()
     except InvalidInput as error:
-        problems |= error.messages
-    return problems
+        return error.messages
+    return {}
 
 
 def is_host(text: str) -> bool:

@@ -33,6 +33,13 @@ def list_accounts() -> list[OAuthAccount]:
     return list(OAuthAccount.objects.order_by("pk"))
 
 
+def unlinked() -> list[str]:
+    """Names of Collectors and schedule items that belong to no Connection, and so never run."""
+    collectors = Collector.objects.filter(connections=None)
+    items = ScheduleItem.objects.filter(connections=None, to_default=False, deny=False)
+    return [f"The Collector {row}" for row in collectors] + [f"The schedule item {row}" for row in items]
+
+
 def connection_numbers() -> dict[str, int]:
     return dict(Connection.objects.values_list("name", "pk"))
 

@@ -26,7 +26,7 @@ ANSWER_DAYS = 14
 """Spec connectors 4.7: an answer counts for so long after the message was first seen."""
 SEEN_DAYS = 7
 """Spec connectors 4.8: how long a Message-ID is known."""
-KEEP, DELETE, WANTED = "keep", "delete", "wanted"
+KEEP, DELETE, ASKED, WANTED = "keep", "delete", "asked", "wanted"
 """Values of a row's `query`; the first two as in `store.interface.Collected.afterwards`."""
 CHUNK = 500
 """Keys in one query; SQLite takes at most 32,766 variables, old ones 999."""
@@ -91,6 +91,11 @@ def note_left(collector: int, messages: Iterable[Listed], now: datetime) -> None
         for message in messages
     ]
     RemoteMessage.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def note_answer(payload: Mapping[str, object]) -> None:
+    """A work row: somebody wants the message of this token. Running twice, and answering twice, does no harm."""
+    RemoteMessage.objects.filter(query_token=str(payload["token"]), query=ASKED).update(query=WANTED)
 
 
 def note_deleted(collector: int, keys: Collection[str], now: datetime) -> None:

@@ -38,6 +38,8 @@ class JourneyStep(enum.StrEnum):
     FILED = "filed"
     FETCHED = "fetched"
     DELETED = "deleted"
+    ANSWERED = "answered"
+    """It answers a question of this server's, which acts on it."""
     RULE = "rule"
     """A download rule decided about a collected message."""
     UNROUTED = "unrouted"

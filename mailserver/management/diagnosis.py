@@ -28,7 +28,10 @@ from mailserver.addressing.services import default_domain
 from mailserver.config.building import SnapshotProblem, build_snapshot
 from mailserver.config.certificates import current_certificate, read_tls
 from mailserver.config.snapshot import Binding, Snapshot
+from mailserver.connectors.listing import list_connections, unlinked
+from mailserver.connectors.triggers import schedule_view, time_zone
 from mailserver.errors import InvalidInput, MailError
+from mailserver.outqueue.services import counts
 from mailserver.security.networks import trusts_strangers
 from mailserver.store.housekeeping import count_orphans
 from mailserver.users.services import has_users
@@ -260,6 +263,30 @@ def check_mail_exchanger() -> Findings:
     yield note(f"Mail from outside for {domain} goes to {names}.")
 
 
+def check_connections() -> Findings:
+    """Mail can leave, and the schedule runs (spec senders 3, connectors 3.1)."""
+    waiting = counts().waiting
+    for row in list_connections():
+        sender = row.sender
+        if not sender.enabled or sender.method != sender.Method.RELAY or sender.servers.all():
+            continue
+        text = (
+            f"The Connection {row.name} has no relay server: no mail leaves through it. Name your provider's"
+            " server, or choose direct sending."
+        )
+        yield problem(f"{waiting} recipients wait. {text}") if waiting else note(text)
+    for name in unlinked():
+        yield note(f"{name} belongs to no Connection, and so never runs.")
+    view = schedule_view()
+    if view.paused:
+        by = f" by the file {view.paused_by_file} in the data folder" if view.paused_by_file else ""
+        yield note(f"The schedule is paused{by}: nothing is sent or collected by the clock.")
+    elif view.next_poll is None:
+        yield note("The schedule runs nothing: mail is only collected when somebody connects by hand.")
+    else:
+        yield good(f"The schedule runs something next at {view.next_poll.astimezone(time_zone()):%H:%M on %d %B}.")
+
+
 CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
     check_settings,
     check_certificate,
@@ -268,6 +295,7 @@ CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
     check_relay,
     check_clock,
     check_housekeeping,
+    check_connections,
     check_mail_exchanger,
 )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mailserver.addressing.resolve import Local
+from mailserver.addressing.resolve import ANSWER_PREFIX, Local
 from mailserver.addressing.syntax import format_mailbox
 from mailserver.connectors.values import CollectorSettings
 from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord, next_ref
@@ -18,9 +18,6 @@ from mailserver.mime.headers import summarise
 from mailserver.pipeline.message import Delivery
 from mailserver.pipeline.own_mail import OwnMessage, build_own_unit
 from mailserver.store.interface import Collected, Unit
-
-ANSWER_PREFIX = "fetch-"
-"""Answers go to `fetch-<token>@domain`: nobody has to recognise a subject."""
 
 QUESTION_SUBJECT = "Shall this message be fetched? {subject} [{token}]"
 QUESTION = """\

@@ -7,14 +7,16 @@ under two names, gets one copy (as does a remote address): later ones are only n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mailserver.addressing.resolve import Local
+from mailserver.addressing.resolve import Answer, Local
 from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord
 from mailserver.mime.dates import format_date
 from mailserver.mime.headers import HeaderSummary
+from mailserver.mime.mailboxes import list_fields
 from mailserver.mime.received import Hop, format_received, format_return_path, transmission_keyword
 from mailserver.pipeline.message import Delivery, IncomingMessage, Origin, Queueing, Refusal, sender_text
 from mailserver.spans import format_span
@@ -24,6 +26,9 @@ from mailserver.values import Address, Envelope, MailboxId, Recipient
 PRODUCT = "Pillarbox"
 URGENT_CONNECT_WORK = "urgent-connect"
 """The kind of work that has the default Connections run at once (spec connectors 3.6)."""
+ANSWER_WORK = "fetch-answer"
+"""The kind of work that notes whose message shall be fetched (spec connectors 4.7)."""
+_BY_HAND = re.compile(r"\s*no\b", re.IGNORECASE)
 
 
 def build_unit(message: IncomingMessage, hostname: str) -> Unit:
@@ -42,6 +47,9 @@ def build_unit(message: IncomingMessage, hostname: str) -> Unit:
     if not message.deliveries:
         return Unit(journeys=(journey,), steps=tuple(_build_steps(message)))
     entries, queued = _sort(message.deliveries)
+    answers = _build_answers(message)
+    if not (entries or queued):
+        return Unit(journeys=(journey,), steps=tuple(_build_steps(message)), work=answers)
     envelope = replace(message.envelope, recipients=tuple(queued))
     filing = Filing(
         _build_content(message, hostname),
@@ -49,7 +57,7 @@ def build_unit(message: IncomingMessage, hostname: str) -> Unit:
         (build_queued(envelope, message),) if queued else (),
     )
     work = (NewWork(URGENT_CONNECT_WORK),) if queued and message.queueing.connect else ()
-    return Unit(filings=(filing,), journeys=(journey,), steps=tuple(_build_steps(message)), work=work)
+    return Unit(filings=(filing,), journeys=(journey,), steps=tuple(_build_steps(message)), work=work + answers)
 
 
 def build_queued(envelope: Envelope, message: IncomingMessage) -> NewQueued:
@@ -99,9 +107,17 @@ def _sort(deliveries: Iterable[Delivery]) -> tuple[dict[MailboxId, NewEntry], li
             inbox = delivery.target.user.inbox
             if inbox not in entries:
                 entries[inbox] = NewEntry(inbox)
-        else:
+        elif not isinstance(delivery.target, Answer):
             queued.setdefault(address, delivery.recipient)
     return entries, list(queued.values())
+
+
+def _build_answers(message: IncomingMessage) -> tuple[NewWork, ...]:
+    """What people have answered; what a program answers by itself is nobody's wish (RFC 3834 §5)."""
+    if any(not _BY_HAND.match(value) for _, value in list_fields(message.header, ("auto-submitted",))):
+        return ()
+    tokens = dict.fromkeys(d.target.token for d in message.deliveries if isinstance(d.target, Answer))
+    return tuple(NewWork(ANSWER_WORK, {"token": token}) for token in tokens)
 
 
 def _build_content(message: IncomingMessage, hostname: str) -> NewContent:
@@ -180,6 +196,9 @@ def _build_steps(message: IncomingMessage) -> list[JourneyStepRecord]:
         if isinstance(delivery.target, Local):
             detail = f"Inbox of {delivery.target.user.address}"
             steps.append(JourneyStepRecord(ref, at, JourneyStep.FILED, recipient, detail))
+        elif isinstance(delivery.target, Answer):
+            detail = "An answer to this server: the message that was asked about is fetched with the next collection"
+            steps.append(JourneyStepRecord(ref, at, JourneyStep.ANSWERED, recipient, detail))
         else:
             steps.append(JourneyStepRecord(ref, at, JourneyStep.QUEUED, recipient, _held(message.queueing)))
     steps.extend(_refused_steps(ref, message.refusals))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mailserver.addressing.resolve import Local
+from mailserver.addressing.resolve import Answer, Local
 from mailserver.config.catalog import URGENT_CONNECT, URGENT_HEADERS
 from mailserver.config.snapshot import Snapshot
 from mailserver.hooks.events import QueueChange, Queued
@@ -24,7 +24,7 @@ MAX_SECONDS = 10 * 366 * 86400
 
 async def plan_queueing(message: IncomingMessage, snapshot: Snapshot, hooks: Hooks) -> IncomingMessage:
     """The message as it is to be queued; as it is where none of its recipients is elsewhere."""
-    if all(isinstance(delivery.target, Local) for delivery in message.deliveries):
+    if all(isinstance(delivery.target, Local | Answer) for delivery in message.deliveries):
         return message
     origin = message.origin
     user = snapshot.directory.users.get(origin.user) if origin.user is not None else None

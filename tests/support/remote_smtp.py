@@ -210,7 +210,8 @@ class _Session:
     async def _starttls(self, line: str) -> None:
         if not await self._say(b"220 go ahead\r\n", "STARTTLS"):
             return
-        assert self._context is not None
+        if self._context is None:
+            return  # It said yes, and does not know how.
         await self._writer.start_tls(self._context)
         self._encrypted = True
 

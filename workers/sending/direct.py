@@ -122,8 +122,8 @@ class DirectRun:
             if not self._tasks:
                 break
             self._progress.clear()
-            await self._progress.wait()
-            self._reap()
+            if not self._reap():
+                await self._progress.wait()
         await self._join()
         return TaskResult(Outcome.OK)
 
@@ -146,11 +146,13 @@ class DirectRun:
                 self._tasks.add(task)
                 task.add_done_callback(lambda _: self._progress.set())
 
-    def _reap(self) -> None:
+    def _reap(self) -> int:
+        """How many have come to their end. Raises what one of them raised."""
         done = {task for task in self._tasks if task.done()}
         self._tasks -= done
         for task in done:
             task.result()
+        return len(done)
 
     async def _join(self) -> None:
         while self._tasks:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`manage.py status`: what runs, what listens, who is connected, and today's mail."""
+"""`manage.py status`: what runs, what listens, who is connected, today's mail, and the Connections."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from mailserver.activity.services import RunningProcess, list_processes
 from mailserver.config.building import build_snapshot
 from mailserver.config.catalog import TIME_ZONE
 from mailserver.config.snapshot import Binding, Service, Snapshot
+from mailserver.connectors.listing import list_connections
+from mailserver.connectors.runs import find_running
+from mailserver.connectors.triggers import schedule_view
 from mailserver.journey.services import counts_since
 from mailserver.management.plain import PlainCommand
 from mailserver.outqueue.services import counts
@@ -41,6 +44,7 @@ class Command(PlainCommand):
         listening = self._show_services(snapshot, alive)
         self._show_sessions(alive, in_full=options["sessions"])
         self._show_mail(snapshot)
+        self._show_connections(ZoneInfo(snapshot.get(TIME_ZONE)))
         if not any(process.kind == SERVE for process in alive):
             self.fail("The server is not running. Start it with: manage.py run")
         if not listening:
@@ -88,6 +92,24 @@ class Command(PlainCommand):
         )
         self.stdout.write(f"Outgoing queue: {queue.waiting} waiting, {queue.held} held")
         self.stdout.write(f"Mailboxes: {totals.messages} messages, {totals.size} bytes")
+
+    def _show_connections(self, zone: ZoneInfo) -> None:
+        """Spec connectors 5.1: what runs, when something ran last, and when it runs next."""
+        running = [run for run in find_running() if run.cause != "immediate"]
+        view = schedule_view()
+        state = ", ".join(run.connection_name for run in running) or "idle"
+        pause = f", schedule paused{f' by the file {view.paused_by_file}' if view.paused_by_file else ''}"
+        self.stdout.write(f"Connections: {state}{pause if view.paused else ''}")
+        for connection in list_connections():
+            outcome = connection.get_last_outcome_display() or "nothing yet"
+            waits = ", waits to run" if connection.marked else ""
+            when = _moment(connection.last_poll, zone)
+            self.stdout.write(f"  {connection.name:20} last poll {when} ({outcome}){waits}")
+        self.stdout.write(f"  next poll {_moment(view.next_poll, zone)}")
+
+
+def _moment(moment: datetime | None, zone: ZoneInfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" if moment is not None else "never"
 
 
 def format_binding(binding: Binding) -> str:

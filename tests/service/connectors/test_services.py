@@ -148,6 +148,8 @@ def test_defaults_are_asked_first() -> None:
         ({}, {"return_path_mode": "fixed", "return_path": "office"}, "return_path", "address"),
         ({}, {"return_path_mode": "domain", "return_path": "not a domain"}, "return_path", "domain"),
         ({}, {"dns_servers": "192.0.2.1, dns.example.com"}, "dns_servers", "not an IP address"),
+        ({}, {"domain_filter": "Attempt: All\nSometimes: All"}, "domain_filter", "Line 2"),
+        ({}, {"dns_overrides": "gibberish"}, "dns_overrides", "Line 1"),
         ({}, {"ehlo_name": "my mail"}, "ehlo_name", "host name"),
         ({}, {"warn_hours": 80}, "warn_hours", "before giving up"),
         ({}, {"retry_minutes": "5, soon"}, "retry_minutes", "minutes"),
@@ -236,6 +238,8 @@ def test_standard_ports(method: str, encryption: str, port: int) -> None:
         ({"target": ""}, "target"),
         ({"target": "ghost"}, "target"),
         ({"routing": "headers"}, "accepted_domains"),
+        ({"routing": "headers", "accepted_domains": "@a.example"}, "accepted_domains"),
+        ({"routing": "headers", "accepted_domains": "a.example", "special_fields": "a b c"}, "special_fields"),
         ({"routing": "one-address"}, "shared_address"),
         ({"routing": "subject", "marker_prefix": ""}, "marker_prefix"),
         ({"routing": "headers", "accepted_domains": "a.example", "errors_action": "error-to"}, "errors_to"),
@@ -323,7 +327,12 @@ def test_download_rules_have_an_order() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "place"),
-    [({}, "name"), ({"name": "x", "action": "copy"}, "targets"), ({"name": "x", "action": "y"}, "action")],
+    [
+        ({}, "name"),
+        ({"name": "x", "action": "copy"}, "targets"),
+        ({"name": "x", "action": "y"}, "action"),
+        ({"name": "x", "conditions": [{"kind": "moon", "value": "full"}]}, "conditions"),
+    ],
 )
 def test_what_a_rule_cannot_be(fields: Mapping[str, object], place: str) -> None:
     assert place in complaints(services.save_rule, fields)

@@ -4,20 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mailserver import clock
+from mailserver.addressing.resolve import Answer, resolve
 from mailserver.connectors.models import DownloadRule, RemoteMessage, SeenMessage
 from mailserver.connectors.values import CollectorSettings, Credentials, LoginMethod, Outcome, Routing
 from mailserver.errors import Kind, MailError
 from mailserver.hooks.events import CollectVerdict, MessageCollected, MessageListed
 from mailserver.hooks.interface import Hooks
+from mailserver.journey.records import next_ref
+from mailserver.mime.headers import summarise
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.pipeline import collected_text
+from mailserver.pipeline.filing import build_unit
+from mailserver.pipeline.message import Delivery, IncomingMessage, Origin
+from mailserver.values import Address, Body, Client, Envelope, Protocol, Recipient
 from tests.support.collecting import CollectingOffice, make_message, open_office
 from tests.support.evil_pop3 import PASSWORD, EvilPop3, Tricks
+from tests.support.still_clock import StillClock
+from workers.work import do_due
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -348,3 +358,73 @@ def test_scripts_have_a_say(office: CollectingOffice) -> None:
         assert evil.messages == [make_message(2)]
     assert (numbers(office), numbers(office, "bob")) == ([], [2])
     assert "not this one" in office.steps("dropped")
+
+
+# ---------------------------------------------------------------- questions and answers
+
+
+def answer(office: CollectingOffice, user: str, **fields: str) -> None:
+    """What a mail program sends when its user answers the question, through the server's own pipeline."""
+    question = message_from_bytes(office.messages(user)[0])
+    address = str(question["Reply-To"])
+    local, _, domain = address.partition("@")
+    header = "".join(f"{name}: {value}\r\n" for name, value in {"To": address, "Subject": "Re:", **fields}.items())
+    data = f"{header}\r\nYes please.\r\n".encode()
+    target = resolve(Address(local, domain), office.tools.snapshot())
+    assert isinstance(target, Answer)
+    message = IncomingMessage(
+        next_ref(),
+        clock.now(),
+        Origin("smtp", Client(Protocol.SMTP, 1, 1, "127.0.0.1", 40000), login=f"{user}@example.test"),
+        Envelope(Address(user, "example.test")),
+        (Delivery(Recipient(Address(local, domain)), target),),
+        Body(len(data), "0" * 64, data),
+        header.encode(),
+        summarise(header.encode()),
+    )
+    office.store.submit(build_unit(message, "mail.example.test")).result(10)
+    do_due()
+
+
+def test_a_large_message_is_asked_about_once_and_fetched_when_wanted(
+    office: CollectingOffice, still_clock: StillClock
+) -> None:
+    with EvilPop3([make_message(1, size=9000), make_message(2)]) as evil:
+        settings = collector(office, evil, max_kilobytes=4)
+        for _ in range(3):
+            office.collect(settings)
+        assert [subject.split(" [")[0] for subject in office.subjects("alice")] == [
+            "Shall this message be fetched? Message 1",
+            "Message 2",
+        ]
+        assert "fetches at most 4 kB unasked" in office.messages("alice")[0].decode()
+        still_clock.advance(days=13)
+        answer(office, "alice")
+        office.collect(settings)
+        assert numbers(office) == [1, 2]
+        assert evil.messages == []
+    assert len(office.steps("answered")) == 1
+
+
+def test_what_a_program_answers_is_no_answer(office: CollectingOffice) -> None:
+    with EvilPop3([make_message(1, size=9000)]) as evil:
+        settings = collector(office, evil, max_kilobytes=4)
+        office.collect(settings)
+        answer(office, "alice", **{"Auto-Submitted": "auto-replied"})
+        office.collect(settings)
+        assert numbers(office) == []
+
+
+@pytest.mark.parametrize("days", [0, 20])
+def test_an_answer_that_comes_too_late(office: CollectingOffice, still_clock: StillClock, days: int) -> None:
+    with EvilPop3([make_message(1, size=9000)]) as evil:
+        settings = collector(office, evil, max_kilobytes=4, leave_on_server_days=days)
+        office.collect(settings)
+        still_clock.advance(days=15)
+        answer(office, "alice")
+        office.collect(settings)
+        assert len(evil.messages) == 1
+        still_clock.advance(days=6)
+        office.collect(settings)
+        assert numbers(office) == []
+        assert len(evil.messages) == (0 if days else 1)
