@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A relay's list of servers as people write it: one a line, `host[:port] [encryption]` (spec senders 3). Pure.
 
-IPv6 addresses stand in square brackets, as in RFC 3986 §3.2.2. Whether a host can be one is checked elsewhere.
+IPv6 addresses stand in square brackets, as in addresses of the web. Whether a host can be one is checked elsewhere.
 """
 
 from __future__ import annotations

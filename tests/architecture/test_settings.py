@@ -8,12 +8,17 @@ from functools import cache
 
 import pytest
 
-from mailserver.config import catalog
+from mailserver.config import catalog, connection_settings
 from mailserver.config.catalog import Setting
 from tests.support.sources import product_sources
 
-SETTINGS = {name: value for name, value in vars(catalog).items() if isinstance(value, Setting)}
-DECLARING = ("mailserver/config/catalog.py", "mailserver/config/models.py")
+SETTINGS = {
+    name: value
+    for module in (catalog, connection_settings)
+    for name, value in vars(module).items()
+    if isinstance(value, Setting)
+}
+DECLARING = ("mailserver/config/catalog.py", "mailserver/config/connection_settings.py", "mailserver/config/models.py")
 
 
 @cache
