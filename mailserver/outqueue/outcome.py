@@ -24,6 +24,7 @@ class Action(enum.StrEnum):
     FAILED = "failed"
     DELAYED = "delayed"
     RELAYED = "relayed"
+    DELIVERED = "delivered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def wants(action: Action, row: RowState) -> bool:
     """Whether the sender wants to know: RFC 3461 §4.1. Of a report's own fate nobody is told (RFC 5321 §6.1)."""
     if not row.has_sender or DsnNotify.NEVER in row.notify:
         return False
-    if action is Action.RELAYED:
+    if action in (Action.RELAYED, Action.DELIVERED):
         return DsnNotify.SUCCESS in row.notify
     wanted = DsnNotify.DELAY if action is Action.DELAYED else DsnNotify.FAILURE
     return not row.notify or wanted in row.notify

@@ -101,6 +101,7 @@ _SUBJECTS = {
     Action.FAILED: "Not delivered: ",
     Action.DELAYED: "Delayed: ",
     Action.RELAYED: "Passed on: ",
+    Action.DELIVERED: "Delivered: ",
 }
 _OPENINGS = {
     Action.FAILED: "Your message could not be delivered to {whom}.",
@@ -109,6 +110,7 @@ _OPENINGS = {
         "You wanted to know when your message is delivered. It has been passed on for {whom} to a server that cannot"
         " tell whether it arrives. Most likely you will hear nothing more about it."
     ),
+    Action.DELIVERED: "Your message has been put into the mailbox of {whom}.",
 }
 
 
@@ -249,7 +251,7 @@ def _recipient_fields(one: ReportedOne, report: Report) -> Sequence[tuple[str, s
 def _status(one: ReportedOne, report: Report) -> str:
     """RFC 3464 §2.3.4: of the class that fits the action; RFC 3463 §3.5 has 4.7 for what took too long."""
     rest = one.status[1:] or (".4.7" if one.given_up else ".0.0")
-    return {Action.FAILED: "5", Action.DELAYED: "4", Action.RELAYED: "2"}[report.action] + rest
+    return {Action.FAILED: "5", Action.DELAYED: "4"}.get(report.action, "2") + rest
 
 
 def _typed(address: Address) -> str:

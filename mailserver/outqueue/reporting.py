@@ -41,6 +41,8 @@ def _candidates(ref: str, action: Action, rows: Collection[int]) -> QuerySet[Que
             return of_message.filter(status=status.FAILED, reported__isnull=True)
         case Action.RELAYED:
             return of_message.filter(status=status.SENT, reported__isnull=True, pk__in=list(rows))
+        case Action.DELIVERED:
+            return of_message.none()  # Reported by the unit that delivers; nothing of it is ever queued.
         case Action.DELAYED:
             waiting = of_message.filter(status=status.WAITING, warned__isnull=True)
             return waiting.filter(last_attempt__isnull=False)

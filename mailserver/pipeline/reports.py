@@ -7,11 +7,12 @@ return path's name, its journey says so, and that is all.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from mailserver.addressing.resolve import Local, Unknown, resolve
+from mailserver.addressing.resolve import Deliverable, Local, Unknown, resolve
 from mailserver.config.catalog import DEFAULT_DOMAIN, RETURN_KILOBYTES
 from mailserver.config.snapshot import Snapshot
 from mailserver.hooks.interface import Hooks
@@ -19,19 +20,20 @@ from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRe
 from mailserver.mime.headers import header_section, summarise
 from mailserver.mime.received import format_return_path
 from mailserver.outqueue.outcome import Action
-from mailserver.outqueue.report import DueReport, Original, Report, compose, needs_utf8
+from mailserver.outqueue.report import DueReport, Original, Report, ReportedOne, compose, needs_utf8
 from mailserver.pipeline.filing import build_queued
 from mailserver.pipeline.message import Delivery, IncomingMessage, Origin
 from mailserver.pipeline.queueing import plan_queueing
 from mailserver.store.interface import Filing, NewContent, NewEntry, Reported, StoredContent, Unit
 from mailserver.store.spool import SpoolWriter
-from mailserver.values import Client, DsnNotify, DsnReturn, Envelope, Protocol, Recipient
+from mailserver.values import Body, Client, ContentId, DsnNotify, DsnReturn, Envelope, Protocol, Recipient
 
 SOURCE = "report"
 DETAILS = {
     Action.FAILED: "Failure report",
     Action.DELAYED: "Warning that a message is late",
     Action.RELAYED: "Report that a message was passed on",
+    Action.DELIVERED: "Report that a message was delivered",
 }
 MAX_HEADER_BYTES = 256 * 1024
 
@@ -52,23 +54,63 @@ async def build_report_unit(
             due.ref, now, JourneyStep.REFUSED, str(due.sender), f"{DETAILS[due.action]}: there is nobody of this name"
         )
         return Unit(steps=(step,), reported=told)
-    report = _make_report(due, content, snapshot, now)
+    eight_bit = content is not None and any(not piece.isascii() for piece in content.chunks())
+    report = _make_report(due, _header(content), snapshot, now, eight_bit=eight_bit)
     begun = b""
     for piece in compose(report, _whole(due, content, snapshot)):
         begun = begun or piece
         spool.write(piece)
-    body = spool.finish()
-    header = header_section(begun)
-    summary = summarise(header)
-    recipient = Recipient(due.sender, frozenset({DsnNotify.NEVER}))
-    envelope = Envelope(None, (recipient,), smtputf8=needs_utf8(report), eight_bit=report.original.eight_bit)
-    message = IncomingMessage(report.ref, now, ORIGIN, envelope, (Delivery(recipient, target),), body, header, summary)
+    message = _make_message(report, target, spool.finish(), header_section(begun))
     message = await plan_queueing(message, snapshot, hooks)
     return replace(_file(message, due), reported=told)
 
 
+async def add_delivery_report(unit: Unit, incoming: IncomingMessage, snapshot: Snapshot, hooks: Hooks) -> Unit:
+    """RFC 3461 §5.2.3: who asked for it is told, by the very unit that files the message, whom here it reached."""
+    sender = incoming.envelope.reverse_path
+    reached = [delivery.recipient for delivery in incoming.deliveries if isinstance(delivery.target, Local)]
+    reached = [recipient for recipient in reached if DsnNotify.SUCCESS in recipient.notify]
+    target = resolve(sender, snapshot) if sender is not None else None
+    if sender is None or not reached or target is None or isinstance(target, Unknown):
+        return unit
+    due = DueReport(
+        ref=incoming.ref,
+        action=Action.DELIVERED,
+        rows=(),
+        recipients=tuple(ReportedOne(one.address, one.original_recipient) for one in reached),
+        sender=sender,
+        content=ContentId(0),
+        size=incoming.body.size,
+        subject=incoming.summary.fields.get("subject", ""),
+        queued=incoming.received,
+        dsn_return=incoming.envelope.dsn_return,
+        envelope_id=incoming.envelope.envelope_id,
+        smtputf8=incoming.envelope.smtputf8,
+        expires=None,
+    )
+    eight_bit = not incoming.header.isascii()
+    report = _make_report(due, incoming.header, snapshot, incoming.received, eight_bit=eight_bit)
+    data = b"".join(compose(report))
+    body = Body(size=len(data), sha256=hashlib.sha256(data).hexdigest(), data=data)
+    message = await plan_queueing(_make_message(report, target, body, header_section(data)), snapshot, hooks)
+    more = _file(message, due)
+    return replace(
+        unit,
+        filings=unit.filings + more.filings,
+        journeys=unit.journeys + more.journeys,
+        steps=unit.steps + more.steps,
+    )
+
+
 ORIGIN = Origin(SOURCE, Client(Protocol.SMTP, 0, 0, "", 0))
 """Written by this server: it came from nowhere."""
+
+
+def _make_message(report: Report, target: Deliverable, body: Body, header: bytes) -> IncomingMessage:
+    recipient = Recipient(report.original.sender, frozenset({DsnNotify.NEVER}))
+    envelope = Envelope(None, (recipient,), smtputf8=needs_utf8(report), eight_bit=report.original.eight_bit)
+    deliveries = (Delivery(recipient, target),)
+    return IncomingMessage(report.ref, report.written, ORIGIN, envelope, deliveries, body, header, summarise(header))
 
 
 def _file(message: IncomingMessage, due: DueReport) -> Unit:
@@ -105,8 +147,7 @@ def _journey(message: IncomingMessage) -> JourneyRecord:
     )
 
 
-def _make_report(due: DueReport, content: StoredContent | None, snapshot: Snapshot, now: datetime) -> Report:
-    header = _header(content)
+def _make_report(due: DueReport, header: bytes, snapshot: Snapshot, now: datetime, *, eight_bit: bool) -> Report:
     domains = snapshot.directory.domains
     original = Original(
         ref=due.ref,
@@ -117,7 +158,7 @@ def _make_report(due: DueReport, content: StoredContent | None, snapshot: Snapsh
         header=header,
         envelope_id=due.envelope_id,
         smtputf8=due.smtputf8,
-        eight_bit=content is not None and any(not piece.isascii() for piece in content.chunks()),
+        eight_bit=eight_bit,
     )
     return Report(
         ref=next_ref(),

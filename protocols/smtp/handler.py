@@ -28,6 +28,7 @@ from mailserver.mime.headers import header_section, summarise
 from mailserver.pipeline.filing import RefusedMessage, build_refusal, build_unit
 from mailserver.pipeline.message import IncomingMessage, Origin
 from mailserver.pipeline.queueing import plan_queueing
+from mailserver.pipeline.reports import add_delivery_report
 from mailserver.pipeline.stages import run_pipeline
 from mailserver.pipeline.verdict import Refuse
 from mailserver.store.interface import Unit, UnitResult
@@ -222,7 +223,8 @@ class SmtpHandler:
             return refusal
         try:
             message = await plan_queueing(message, snapshot, self._connection.hooks)
-            await self._commit(build_unit(message, self._hostname))
+            unit = build_unit(message, self._hostname)
+            await self._commit(await add_delivery_report(unit, message, snapshot, self._connection.hooks))
         except MailError as error:
             return self._not_filed(transaction, error)
         transaction.refusals.clear()

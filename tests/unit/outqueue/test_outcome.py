@@ -105,6 +105,7 @@ WANTED = [
 def test_what_the_sender_wants_to_know(notify: tuple[DsnNotify, ...], expected: tuple[bool, ...]) -> None:
     state = row(0, 0, True, False, *notify)
     assert tuple(wants(action, state) for action in (Action.FAILED, Action.DELAYED, Action.RELAYED)) == expected
+    assert wants(Action.DELIVERED, state) == wants(Action.RELAYED, state)
 
 
 @pytest.mark.parametrize("result", [FAILED, DEFERRED, SENT])
