@@ -141,7 +141,7 @@ class QueueAdmin(ServiceAdmin[QueuedRecipient]):
     @admin.display(description="To", ordering="recipient")
     def recipient_address(self, row: QueuedRecipient) -> SafeString:
         url = reverse("admin:queued-message", args=[row.pk])
-        return format_html('<a class="pb-link" href="{}">{}</a>', url, row.recipient)
+        return format_html('<a class="pb-link pb-address" href="{}">{}</a>', url, row.recipient)
 
     @admin.display(description="From", ordering="reverse_path")
     def sender_address(self, row: QueuedRecipient) -> str:

@@ -17,6 +17,7 @@ from datetime import datetime
 from email.headerregistry import Address as HeaderAddress
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
+from zoneinfo import ZoneInfo
 
 from mailserver.addressing.syntax import format_mailbox
 from mailserver.mime.dates import format_date
@@ -76,6 +77,8 @@ class Report:
     domain: str
     written: datetime
     expires: datetime | None = None
+    zone: str = "UTC"
+    """The office's time zone, for the part that people read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"It will be tried again, for another {left} at most. If it still fails then, you will be told."
         yield ""
     yield f"Your message: {_one_line(original.subject) or '(no subject)'}"
-    yield f"Sent: {format_date(original.queued)}"
+    yield f"Sent: {original.queued.astimezone(ZoneInfo(report.zone)):%d %b %Y, %H:%M} ({report.zone})"
     yield f"Its number here, should you need to ask an administrator: {original.ref}"
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from mailserver.addressing.resolve import Deliverable, Local, Unknown, resolve
-from mailserver.config.catalog import DEFAULT_DOMAIN, RETURN_KILOBYTES
+from mailserver.config.catalog import DEFAULT_DOMAIN, RETURN_KILOBYTES, TIME_ZONE
 from mailserver.config.snapshot import Snapshot
 from mailserver.hooks.interface import Hooks
 from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord, next_ref
@@ -169,6 +169,7 @@ def _make_report(due: DueReport, header: bytes, snapshot: Snapshot, now: datetim
         domain=snapshot.get(DEFAULT_DOMAIN) or (domains[0] if domains else snapshot.hostname),
         written=now,
         expires=due.expires,
+        zone=snapshot.get(TIME_ZONE),
     )
 
 

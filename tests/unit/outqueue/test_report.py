@@ -82,6 +82,9 @@ def test_words_for_people() -> None:
     for line in NOBODY.reply.splitlines():
         assert line in text
     assert "Your message: Prices" in text
+    assert "Sent: 02 Mar 2026, 05:30 (UTC)" in text
+    text, _, _ = parts(write(replace(REPORT, zone="Asia/Tokyo")))
+    assert "Sent: 02 Mar 2026, 14:30 (Asia/Tokyo)" in text
     assert "01ORIGINAL" in text
 
 
