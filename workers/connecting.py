@@ -19,6 +19,7 @@ from mailserver.connectors import runs
 from mailserver.connectors.reading import read_collector, read_collectors, read_sender_of
 from mailserver.connectors.runs import BegunRun
 from mailserver.connectors.values import (
+    Cause,
     CollectMethod,
     CollectorSettings,
     Outcome,
@@ -27,6 +28,7 @@ from mailserver.connectors.values import (
     TaskResult,
 )
 from mailserver.leases import services as leases
+from mailserver.outqueue.services import retry_deferred
 from mailserver.outqueue.taking import count_due, has_due, sender_lease
 from workers.error_notices import COLLECTOR, SENDER, report_result
 from workers.keeping import Keeper
@@ -46,6 +48,10 @@ AT_ONCE = (CollectMethod.INCOMING_SMTP, CollectMethod.ODMR)
 
 RunSender = Callable[[SenderSettings, str, TaskLog, WorkerTools], Awaitable[TaskResult]]
 RunCollector = Callable[[CollectorSettings, str, TaskLog, WorkerTools], Awaitable[TaskResult]]
+
+
+ASKED_FOR = (Cause.MANUAL, Cause.FILE)
+"""Somebody wants it now: what waits for its next try is tried as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,8 @@ class _Run:
 
     async def _send_all(self, sender: SenderSettings, told: RunLog) -> TaskResult:
         """What waits; and at the end, unless it is told not to, what has come in the meantime (items 4 and 6)."""
+        if self._run.cause in ASKED_FOR:
+            await self._tools.offload(retry_deferred, sender.id)
         result = await self._send_round(sender, told)
         await self._collected.wait()
         if sender.only_waiting_at_start or _has_limits(sender):

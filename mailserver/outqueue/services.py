@@ -163,6 +163,14 @@ def retry(ids: Collection[int]) -> int:
     return _change(ids, waiting, None, hurry)
 
 
+def retry_deferred(sender: int) -> int:
+    """What this Sender has tried in vain is due again at once: somebody said 'Connect now'. Says how many."""
+    deferred = QueuedRecipient.objects.filter(
+        status=QueuedRecipient.Status.WAITING, sender_id=sender, next_attempt__gt=clock.now()
+    )
+    return deferred.update(next_attempt=None)
+
+
 def set_priority(ids: Collection[int], priority: int) -> int:
     """The smaller number goes first; says how many were changed. Raises InvalidInput."""
     if priority not in PRIORITIES:

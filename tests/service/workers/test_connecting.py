@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
 
 import pytest
 
+from mailserver import clock
 from mailserver.connectors import runs, services, triggers
 from mailserver.connectors.models import Collector, Connection, Sender
 from mailserver.connectors.runs import RunView
-from mailserver.connectors.values import Outcome, TaskResult
+from mailserver.connectors.values import Cause, Outcome, TaskResult
 from mailserver.leases import services as leases
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.outqueue.taking import sender_lease
@@ -82,6 +84,18 @@ def test_what_collecting_puts_into_the_queue_leaves_in_the_same_run(
     office.after_collecting.append(lambda: make_queued("reply@remote.example"))
     run_now(tools, office)
     assert office.events[-2:] == ["sent reply@remote.example", "done Internet"]
+
+
+@pytest.mark.parametrize(("cause", "sent"), [(Cause.MANUAL, True), (Cause.FILE, True), (Cause.SCHEDULE, False)])
+def test_whoever_says_connect_now_waits_for_no_next_try(
+    internet: Connection, tools: WorkerTools, office: Office, cause: Cause, sent: bool
+) -> None:
+    make_queued("a@remote.example")
+    later = clock.now() + timedelta(hours=1)
+    QueuedRecipient.objects.update(sender=internet.sender, tries=3, next_attempt=later)
+    triggers.connect_now(cause=cause)
+    assert run_marked(tools, office.performers) == 1
+    assert ("sent a@remote.example" in office.events) is sent
 
 
 @pytest.mark.parametrize("setting", [{"only_waiting_at_start": True}, {"max_messages_per_session": 5}])
