@@ -47,11 +47,8 @@ async def check_collector(collector: CollectorSettings, owner: str, log: TaskLog
 async def _run(
     methods: dict[CollectMethod, Collect], collector: CollectorSettings, owner: str, log: TaskLog, tools: WorkerTools
 ) -> TaskResult:
-    run = methods.get(collector.method)
-    if run is None:
-        return TaskResult(Outcome.FAILED, f"This version cannot collect by {collector.method.value}.")
     try:
-        return await run(collector, owner, log, tools)
+        return await methods[collector.method](collector, owner, log, tools)
     except Exception as error:  # one collector must not take the rest of the run with it
         _logger.exception("our bug in the collector %s", collector.name)
         return TaskResult(Outcome.FAILED, f"An error of this server's own: {error}. The details are in errors.log.")

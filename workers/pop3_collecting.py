@@ -57,11 +57,13 @@ class _Story:
     problems: list[str] = field(default_factory=list)
     skip: set[str] = field(default_factory=set)
     """Messages in which a session broke."""
+    connect_error: bool = False
 
     def result(self) -> TaskResult:
         if not self.problems:
             return TaskResult(Outcome.OK)
-        return TaskResult(Outcome.PARTLY if self.fetched else Outcome.FAILED, " ".join(self.problems[:5]))
+        outcome = Outcome.PARTLY if self.fetched else Outcome.FAILED
+        return TaskResult(outcome, " ".join(self.problems[:5]), self.connect_error)
 
 
 async def collect_pop3(collector: CollectorSettings, owner: str, log: TaskLog, tools: WorkerTools) -> TaskResult:
@@ -88,7 +90,7 @@ async def check_pop3(collector: CollectorSettings, owner: str, log: TaskLog, too
         finally:
             client.close()
     except NO_SESSION as error:
-        return TaskResult(Outcome.FAILED, str(error))
+        return TaskResult(Outcome.FAILED, str(error), isinstance(error, CannotConnect | SessionBroken))
     protected = f"encrypted with {client.tls}" if client.tls else "not encrypted"
     return TaskResult(Outcome.OK, f"{count} messages ({size} bytes) are there. The session was {protected}.")
 
@@ -124,6 +126,7 @@ class _Session:
         try:
             client = await _log_in(self._collector, self._log, self._tools)
         except NO_SESSION as error:
+            self._story.connect_error = isinstance(error, CannotConnect | SessionBroken)
             self._problem(str(error))
             return False
         try:
@@ -147,6 +150,7 @@ class _Session:
                 self._take_results(filer)
                 await self._finish(client, messages, filer)
             except SessionBroken as error:
+                self._story.connect_error = True
                 self._take_results(filer)
                 return self._broken(error, filer)
             except ServerRefused as error:

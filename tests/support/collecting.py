@@ -21,7 +21,7 @@ from mailserver.values import UserId
 from protocols.net.offload import ThreadOffload
 from tests.support.collectors import NotedLog, make_collector
 from tests.support.stores import make_user, open_database_store
-from workers.collecting import run_collector
+from workers.collecting import check_collector, run_collector
 from workers.tools import WorkerTools
 
 
@@ -58,6 +58,11 @@ class CollectingOffice:
         """One run; `log` has what it said."""
         self.log = NotedLog()
         return asyncio.run(run_collector(collector, "me", self.log, self.tools))
+
+    def check(self, collector: CollectorSettings) -> TaskResult:
+        """What the *Test* button does."""
+        self.log = NotedLog()
+        return asyncio.run(check_collector(collector, "me", self.log, self.tools))
 
     def messages(self, user: str) -> list[bytes]:
         """Everything in a user's Inbox."""

@@ -117,6 +117,8 @@ class _Session:
                 self._say(b"+OK\r\n")
             case "PASS":
                 self._say(b"+OK in\r\n" if words == [PASSWORD] else b"-ERR [AUTH] wrong\r\n")
+            case "APOP":
+                self._say(b"+OK in\r\n" if words[1] == self._digest() else b"-ERR [AUTH] wrong\r\n")
             case "STAT" | "LIST" | "UIDL" if self._tricks.long_line:
                 while True:
                     self._say(b"+OK " + b"x" * 65536)
@@ -172,6 +174,11 @@ class _Session:
         self._evil.messages = [message for message in self._evil.messages if message not in gone]
         self._say(b"+OK bye\r\n")
         raise _End
+
+    def _digest(self) -> str:
+        """RFC 1939 §7."""
+        stamp = self._tricks.greeting.split()[-1]
+        return hashlib.md5(stamp + PASSWORD.encode()).hexdigest()
 
     def _evil_number(self, message: bytes) -> int:
         """By its subject: numbers of messages change as others go."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from email import message_from_bytes
 from pathlib import Path
@@ -170,6 +171,34 @@ def test_a_server_that_lets_nobody_in(office: CollectingOffice) -> None:
         assert result.text == "127.0.0.1 does not let us in: [SYS/TEMP] too busy"
     result = office.collect(collector(office, evil))
     assert result.text == f"127.0.0.1 port {evil.port} refuses connections: nothing listens there."
+    assert result.connect_error
+
+
+def test_looking_fetches_nothing(office: CollectingOffice) -> None:
+    with mailbox() as evil:
+        result = office.check(collector(office, evil))
+        size = sum(map(len, evil.messages))
+        assert result.outcome is Outcome.OK
+        assert result.text == f"5 messages ({size} bytes) are there. The session was not encrypted."
+        wrong = office.check(collector(office, evil, credentials=Credentials(LoginMethod.PLAIN, "office", "nonsense")))
+        assert (wrong.outcome, wrong.text) == (Outcome.FAILED, "The login was refused: [AUTH] wrong")
+        assert len(evil.messages) == 5
+    assert numbers(office) == []
+    assert "nonsense" not in "\n".join(office.log.lines)
+    assert office.check(collector(office, evil)).connect_error
+
+
+def test_apop(office: CollectingOffice) -> None:
+    """RFC 1939 §7: the digest of the greeting's stamp and the password."""
+    with mailbox(1, greeting=b"+OK ready <1.2@provider.test>\r\n") as evil:
+        office.collect(collector(office, evil, credentials=Credentials(LoginMethod.APOP, "office", PASSWORD)))
+        assert evil.messages == []
+        digest = hashlib.md5(f"<1.2@provider.test>{PASSWORD}".encode()).hexdigest()
+        assert f"APOP office {digest}" in evil.log
+        assert "C: APOP office ***" in office.log.lines
+    with mailbox(1) as evil:
+        result = office.collect(collector(office, evil, credentials=Credentials(LoginMethod.APOP, "office", PASSWORD)))
+        assert result.text == "The server does not offer APOP."
 
 
 def test_a_store_that_is_full(office: CollectingOffice, monkeypatch: pytest.MonkeyPatch) -> None:
