@@ -59,3 +59,12 @@ class MessageReceived:
     envelope: Envelope
     header: bytes
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class NuisanceSeen:
+    """A client broke its protocol again and again, or once beyond bearing, and its session is being ended for that."""
+
+    client: Client
+    reason: str
+    """For the log and for administrators."""

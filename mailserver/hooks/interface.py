@@ -7,7 +7,7 @@ coroutines, because scripts run in another process.
 
 from __future__ import annotations
 
-from mailserver.hooks.events import Connected, LoggedIn, MailFromGiven, MessageReceived, RecipientGiven
+from mailserver.hooks.events import Connected, LoggedIn, MailFromGiven, MessageReceived, NuisanceSeen, RecipientGiven
 from mailserver.pipeline.verdict import Verdict
 
 
@@ -29,3 +29,6 @@ class Hooks:
     async def on_message(self, event: MessageReceived) -> Verdict | None:
         """After every other stage of the pipeline."""
         return None
+
+    async def on_nuisance(self, event: NuisanceSeen) -> None:
+        """Nothing is asked: whoever scores addresses takes note."""
