@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who will not keep to a protocol is reported, in every protocol and once for each session: somebody scores addresses."""
+"""Who will not keep to a protocol is reported, in every protocol and once for each session, for a later score."""
 
 from __future__ import annotations
 
