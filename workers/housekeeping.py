@@ -23,16 +23,19 @@ from mailserver.connectors.runs import forget_runs
 from mailserver.journey.services import forget_old
 from mailserver.outqueue.housekeeping import delete_expired, forget_finished
 from mailserver.project.broker import LEFTOVER_SECONDS, clear_leftovers
+from mailserver.store.expunged import forget_long_gone
 from mailserver.store.housekeeping import collect_orphans
 
 log = logging.getLogger("pillarbox.housekeeping")
 
 
 def clean_store(payload: Mapping[str, object]) -> None:
-    """Contents without an entry, and body files without a row."""
+    """Contents without an entry, body files without a row, and what went from mailboxes long ago."""
     collected = collect_orphans(clock.now())
     if collected:
         log.info("removed from the store: %s", collected)
+    if forgotten := forget_long_gone():
+        log.info("forgot %d messages that mailboxes lost long ago", forgotten)
 
 
 def expire_queued(payload: Mapping[str, object]) -> None:

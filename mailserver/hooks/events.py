@@ -324,3 +324,12 @@ class NoticeChange:
     target: str
     sender: str
     force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NuisanceSeen:
+    """A client broke its protocol again and again, or once beyond bearing, and its session is being ended for that."""
+
+    client: Client
+    reason: str
+    """For the log and for administrators."""

@@ -22,6 +22,7 @@ from mailserver.hooks.events import (
     MessageListed,
     MessageReceived,
     NoticeChange,
+    NuisanceSeen,
     QueueChange,
     Queued,
     RecipientGiven,
@@ -57,6 +58,9 @@ class Hooks:
     async def on_message(self, event: MessageReceived) -> Verdict | None:
         """After every other stage of the pipeline."""
         return None
+
+    async def on_nuisance(self, event: NuisanceSeen) -> None:
+        """Nothing is asked: whoever scores addresses takes note."""
 
     # ------------------------------------------------------------ the outgoing queue and Senders
 

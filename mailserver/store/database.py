@@ -22,6 +22,7 @@ from mailserver.store import entry_rows, folder_rows, mailboxes, statements
 from mailserver.store.blobs import BlobStore
 from mailserver.store.derived import Derived
 from mailserver.store.disk import storage_error
+from mailserver.store.expunged import read_vanished
 from mailserver.store.folder_data import AccessEntry, Granted, Usage
 from mailserver.store.interface import (
     Alteration,
@@ -138,13 +139,13 @@ class DatabaseStore:
     def get_changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
         """Read in an order in which a change that happens meanwhile is told again next time, never missed."""
         with _translated():
-            found = statements.MAILBOX_MODSEQ.read(mailbox)
+            found = statements.MAILBOX_NUMBERS.read(mailbox)
             if not found:
                 raise MailError(Kind.NOT_FOUND, f"mailbox {mailbox} is gone")
-            ((modseq,),) = found
+            ((modseq, uid_next),) = found
             if modseq <= since:
                 return Changes((), (), modseq)
-            vanished = tuple([uid for (uid,) in statements.UIDS_GONE.read(mailbox, since)])
+            vanished = read_vanished(mailbox, since, uid_next)
             changed = tuple(entry_rows.read_changed(mailbox, since))
         return Changes(changed, vanished, modseq)
 

@@ -114,7 +114,7 @@ _MAILBOX = ("id", "user_id", "name", "special_use", "uid_validity", "uid_next", 
 MAILBOXES_LOCKED = Select(
     Mailbox, ("id", "uid_validity", "uid_next", "modseq", *_COUNTERS), "{id} IN {among}", "id", locked=True
 )
-MAILBOX_MODSEQ = Select(Mailbox, ("modseq",), "{id} = %s")
+MAILBOX_NUMBERS = Select(Mailbox, ("modseq", "uid_next"), "{id} = %s")
 MAILBOX_BY_ID = Select(Mailbox, _MAILBOX, "{id} = %s")
 MAILBOX_OF_USER = Select(Mailbox, _MAILBOX, "{user} = %s AND {name} = %s")
 MAILBOX_OF_NOBODY = Select(Mailbox, _MAILBOX, "{user} IS NULL AND {name} = %s")

@@ -44,9 +44,6 @@ class SqliteTextIndex:
         self._local = threading.local()
         self._mutex = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
-        self._known = KnownIds()
-        self._generation = 0
-        """How often the index has been emptied when `_known` was read."""
 
     def find(self, contents: Sequence[ContentId], needle: str) -> Candidates:
         asked = set(contents)
@@ -69,15 +66,18 @@ class SqliteTextIndex:
         return Candidates((asked & possible) - unknown, unknown)
 
     def _find_unknown(self, database: sqlite3.Connection, ids: Sequence[ContentId]) -> set[ContentId]:
-        """What is known once stays so until the index is emptied: only for the others the file is asked again."""
+        """What is known once stays so until the index is emptied: only for the others the file is asked again.
+
+        Remembered for each connection: one that was opened before somebody put another file there has the old one.
+        """
         (generation,) = database.execute("PRAGMA user_version").fetchone()
-        with self._mutex:
-            if generation != self._generation:
-                self._known, self._generation = KnownIds(), generation
-            missing = self._known.missing(ids)
-            if missing:
-                self._known.add(sorted(_read_known(database, missing)))
-                missing = self._known.missing(missing)
+        if generation != self._local.generation:
+            self._local.known, self._local.generation = KnownIds(), generation
+        known: KnownIds = self._local.known
+        missing = known.missing(ids)
+        if missing:
+            known.add(sorted(_read_known(database, missing)))
+            missing = known.missing(missing)
         return set(map(ContentId, missing))
 
     def read(self, contents: Sequence[ContentId]) -> Iterator[tuple[ContentId, IndexedText]]:
@@ -132,6 +132,7 @@ class SqliteTextIndex:
             database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
             self._empty_if_ahead(database)
             self._local.database = database
+            self._local.known, self._local.generation = KnownIds(), -1
             with self._mutex:
                 self._opened.append(database)
         return database

@@ -41,6 +41,9 @@ class Attribute(enum.Enum):
     THREADID = "THREADID"
     SAVEDATE = "SAVEDATE"
 
+    # Enum's own goes by the name, in Python; there is one of each.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:

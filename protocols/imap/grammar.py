@@ -65,9 +65,12 @@ def read_head(line: bytes) -> tuple[str, str, int]:
     return match[1].decode("ascii"), name.decode("ascii"), match.end(2) if match[2] else match.end(1)
 
 
-def parse_command(pieces: list[bytes], *, utf8: bool = False) -> c.Command:
-    """A whole command: a line, then each literal and the line after it. Raises GrammarError."""
-    tag, name, position = read_head(pieces[0])
+def parse_command(pieces: list[bytes], *, utf8: bool = False, head: tuple[str, str, int] | None = None) -> c.Command:
+    """A whole command: a line, then each literal and the line after it. Raises GrammarError.
+
+    `head` is what `read_head` has said of the line, if somebody has asked already.
+    """
+    tag, name, position = head or read_head(pieces[0])
     if not tag:
         raise GrammarError("expected a tag")
     lexer = Lexer(pieces, utf8=utf8, position=position)

@@ -104,6 +104,8 @@ class _Assembly:
 
     tag: str
     name: str
+    position: int
+    """Where the arguments begin."""
     pieces: list[bytes] = field(default_factory=list)
     lexer: Lexer | None = None
     reading: Reading | None = None
@@ -239,7 +241,7 @@ class Machine:
     def _begin(self, line: bytes) -> _Assembly:
         """A new command, if it may be given now."""
         tag, name, position = read_head(line)
-        assembly = self._assembly = _Assembly(tag, name)
+        assembly = self._assembly = _Assembly(tag, name, position)
         if not tag:
             raise self._refuse(line, "expected a tag")
         if name not in _KNOWN:
@@ -253,7 +255,9 @@ class Machine:
 
     def _parse(self, assembly: _Assembly, line: bytes) -> Event:
         try:
-            command = parse_command(assembly.pieces, utf8=self.utf8)
+            command = parse_command(
+                assembly.pieces, utf8=self.utf8, head=(assembly.tag, assembly.name, assembly.position)
+            )
         except GrammarError as error:
             raise self._refuse_grammar(line, error) from error
         return self._deliver(command, line)

@@ -87,7 +87,7 @@ class MessageFields:
 
 def _may_be_partial(fields: Mapping[str, str]) -> bool:
     """A message that was filed without its fields, or has one that was cut."""
-    return not fields or any(len(value) >= MAX_FIELD_CHARACTERS for value in fields.values())
+    return not fields or max(map(len, fields.values())) >= MAX_FIELD_CHARACTERS
 
 
 def _first_bytes(content: StoredContent) -> bytes:

@@ -16,7 +16,6 @@ import logging
 import time
 from collections.abc import Iterator
 
-from mailserver import logs
 from mailserver.errors import MailError, ProtocolViolation
 from protocols.imap import replies
 from protocols.imap.commands import (
@@ -271,15 +270,11 @@ class _Conversation:
         await self._outlet.put(violation.reply)
         if not violation.may_continue:
             await self._outlet.flush()
-            self._report_nuisance(violation.note)
+            await self._connection.report_nuisance(violation.note)
             raise ConnectionLost
         if self._violations >= MAX_VIOLATIONS:
-            self._report_nuisance(f"{self._violations} wrong commands in a row")
+            await self._connection.report_nuisance(f"{self._violations} wrong commands in a row")
             self._session.farewell = replies.TOO_MANY_ERRORS
-
-    def _report_nuisance(self, what: str) -> None:
-        client = self._session.client
-        logs.security(f"imap4 nuisance from {client.address}, session {client.session}: {what}")
 
     async def _leave(self, bye: replies.Bye) -> None:
         """Last words, for whoever still listens."""

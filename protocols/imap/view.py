@@ -108,6 +108,11 @@ class View:
         return len(self._recent)
 
     @property
+    def first_recent(self) -> int:
+        """The lowest UID of a recent message, 0 where there is none."""
+        return self._recent.minimum
+
+    @property
     def has_news(self) -> bool:
         return bool(self._gone or self._changed or len(self._uids) != self._exists_told)
 

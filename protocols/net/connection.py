@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mailserver import clock
+from mailserver import clock, logs
 from mailserver.config.snapshot import Service, Snapshot
+from mailserver.hooks.events import NuisanceSeen
 from mailserver.hooks.interface import Hooks
 from mailserver.store.interface import MailStore
 from mailserver.users.authentication import Authenticator, LoggedInUser
@@ -66,6 +67,12 @@ class Connection:
     """To be awaited once after each successful login (spec services 5.3)."""
     source: str = ""
     """What journeys call the source of its mail, where that is not the protocol's name."""
+
+    async def report_nuisance(self, reason: str) -> None:
+        """The client will not keep to its protocol, and is about to be sent away for it."""
+        client = self.client
+        logs.security(f"{client.protocol.value} nuisance from {client.address}, session {client.session}: {reason}")
+        await self.hooks.on_nuisance(NuisanceSeen(client, reason))
 
 
 SessionHandler = Callable[[Connection], Awaitable[None]]

@@ -145,8 +145,10 @@ class _Conversation:
         self._gathered.append(violation.reply)
         await self._flush()
         if not violation.may_continue:
+            await self._connection.report_nuisance(violation.note)
             raise ConnectionLost
         if self._violations >= MAX_VIOLATIONS:
+            await self._connection.report_nuisance(f"{self._violations} wrong commands in a row")
             await self._stream.write(replies.too_many_errors().line)
             raise ConnectionLost
 

@@ -191,6 +191,7 @@ class SmtpServer(SMTP):
         self.session.errors += 1
         limit = self._service.get(MAX_ERRORS)
         if limit and self.session.errors >= limit and not self._ended:
+            await self._connection.report_nuisance(f"{self.session.errors} refused commands")
             await self._end(replies.too_many_errors(self.hostname))
 
     async def _end(self, reply: bytes) -> None:

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.support.installation import free_port
+from tests.support.processes import descendants
 from tests.support.waiting import wait_until
 
 PASSWORD = "bench-secret-1"
@@ -172,6 +173,10 @@ class Peer:
     def _postfix(self, verb: str) -> None:
         command = ["/usr/sbin/postfix", "-c", str(self.folder / "postfix"), verb]
         subprocess.run(command, check=True, timeout=30, capture_output=True)
+
+    def processes(self) -> list[int]:
+        """Dovecot's."""
+        return [] if self._dovecot is None else list(descendants(self._dovecot.pid))
 
     def filed(self) -> int:
         """How many messages lie in the Maildirs."""

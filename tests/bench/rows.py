@@ -30,8 +30,7 @@ class Row:
 
 
 def _figure(values: Sequence[float], unit: str) -> str:
-    return (
-        f"{statistics.median(values):,.0f}{unit}"
-        if len(values) and unit != " s"
-        else (f"{statistics.median(values):.1f}{unit}" if values else "")
-    )
+    if not values:
+        return ""
+    digits = {" s": 1, " ms each": 2}.get(unit, 0)
+    return f"{statistics.median(values):,.{digits}f}{unit}"

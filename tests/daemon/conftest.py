@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.installation import Installation
+from tests.support.postgres import named_database
 
 CONFIGURATION = """\
 users:
@@ -23,14 +24,15 @@ services:
 @pytest.fixture(scope="session")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Two protocol daemons, and users who may have many sessions each."""
-    running = Installation(tmp_path_factory.mktemp("crowded") / "data")
-    running.start("--workers", "2")
-    try:
-        assert len(running.daemons()) == 2
-        file = running.data.with_name("crowded.yaml")
-        file.write_text(CONFIGURATION)
-        running.manage("importconfig", str(file))
-        yield running
-        assert running.errors() == ""
-    finally:
-        running.stop()
+    with named_database("crowded") as environment:
+        running = Installation(tmp_path_factory.mktemp("crowded") / "data", **environment)
+        running.start("--workers", "2")
+        try:
+            assert len(running.daemons()) == 2
+            file = running.data.with_name("crowded.yaml")
+            file.write_text(CONFIGURATION)
+            running.manage("importconfig", str(file))
+            yield running
+            assert running.errors() == ""
+        finally:
+            running.stop()

@@ -18,7 +18,7 @@ import pytest
 from tests.support.full_disk import SmallDisk
 from tests.support.installation import Installation
 from tests.support.load import Load, assert_nothing_lost, read_everything
-from tests.support.postgres import NAMED_BY, PrivatePostgres, fresh_database, with_database
+from tests.support.postgres import PrivatePostgres, fresh_database, named_database
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -36,12 +36,8 @@ USERS = [f"user{number}" for number in range(5)]
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment that names the database of this half of the run: a fresh one on PostgreSQL, or none."""
-    server = os.environ.get(NAMED_BY)
-    if server is None:
-        yield {}
-        return
-    with fresh_database(with_database(server, "postgres"), f"{server.rpartition('/')[2]}_crash_{os.getpid()}") as url:
-        yield {"DATABASE_URL": url}
+    with named_database("crash") as environment:
+        yield environment
 
 
 @pytest.fixture

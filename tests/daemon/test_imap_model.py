@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.support.imap_client import Done, StrictClient
+from tests.support.imap_client import Done, StrictClient, numbers_of
 from tests.support.installation import Installation
 
 pytestmark = pytest.mark.slow
@@ -31,6 +31,12 @@ OWN_KEYWORDS = 4
 HEAR_SECONDS = 1.0
 FLAGS = ("\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft", "$Label")
 BODY = b"From: a@example.test\r\nSubject: %s\r\nDate: Mon, 2 Mar 2026 10:00:00 +0000\r\n\r\ntext %d\r\n"
+MAX_FOLDERS = 5
+"""Of each client."""
+PROCESSES_ASKED = 4
+"""Connections that ask for a list: enough that either process answers some."""
+COPIED = re.compile(rb"\[COPYUID \d+ [\d:,]+ ([\d:,]+)\]")
+COUNTED = re.compile(rb'\* STATUS "?(c\d+[\d/]*)"? \(MESSAGES (\d+)\)')
 GONE = re.compile(r"\[(EXPUNGEISSUED|NONEXISTENT)\]")
 
 
@@ -49,7 +55,10 @@ async def connected(installation: Installation, name: str, user: str = "alice") 
 
 
 class Actor:
-    """A client with a will of its own. `marks` are its own keywords and the UIDs of the Inbox that it put them on."""
+    """A client with a will of its own. `marks` are its own keywords and the UIDs of the Inbox that it put them on.
+
+    `folders` are its own too, named after it: nobody else changes them, so what is in them is known exactly.
+    """
 
     def __init__(self, client: StrictClient, seed: str) -> None:
         self.client = client
@@ -58,7 +67,9 @@ class Actor:
         self.read_only = False
         self.modseq = False
         self.marks: dict[str, int] = {}
+        self.folders: dict[str, set[int]] = {}
         self._appended = 0
+        self._made = 0
 
     async def begin(self, kind: str) -> None:
         """`kind` is what it enables."""
@@ -66,6 +77,7 @@ class Actor:
             await self.client.ok(f"ENABLE {kind}")
         self.modseq = kind in ("CONDSTORE", "QRESYNC")
         self.client.uid_only = kind == "UIDONLY"
+        await self.make_folder()
         await self.choose()
 
     async def choose(self) -> None:
@@ -76,8 +88,9 @@ class Actor:
     async def act(self) -> None:
         uids = self.client.picture.known
         actions: list[Callable[[], Awaitable[None]]] = [self.wait, self.idle, self.append, self.look, self.leave]
+        actions += [self.make_folder, self.rename_folder, self.delete_folder]
         if uids:
-            actions += [self.fetch, self.fetch, self.search, self.saved, self.arrange]
+            actions += [self.fetch, self.fetch, self.search, self.saved, self.arrange, self.carry]
             if not self.read_only:
                 actions += [self.store, self.store, self.store, self.mark, self.remove, self.file, self.replace]
         await self.chance.choice(actions)()
@@ -159,6 +172,51 @@ class Actor:
         done = await self.client.ask(command, BODY % (b"draft", 0))
         assert done.status == "OK" or GONE.search(done.text), f"{self.client.name}: {command}: {done.text}"
 
+    # ------------------------------------------------------------ folders of its own
+
+    async def make_folder(self) -> None:
+        """The levels above are made as well, unless they are there."""
+        if len(self.folders) < MAX_FOLDERS:
+            self._made += 1
+            name = self.chance.choice(sorted(self.folders)) if self.folders else self.client.name
+            name = f"{name}/{self._made}"
+            await self.client.ok(f"CREATE {name}")
+            self.folders.setdefault(self.client.name, set())
+            self.folders[name] = set()
+
+    async def rename_folder(self) -> None:
+        """With everything below it, and all the messages."""
+        movable = [name for name in self.folders if name != self.client.name]
+        if not movable:
+            return
+        self._made += 1
+        old, new = self.chance.choice(movable), f"{self.client.name}/{self._made}"
+        await self.client.ok(f"RENAME {old} {new}")
+        self.folders = {
+            new + name[len(old) :] if f"{name}/".startswith(f"{old}/") else name: uids
+            for name, uids in self.folders.items()
+        }
+
+    async def delete_folder(self) -> None:
+        leaves = [name for name in self.folders if not any(other.startswith(f"{name}/") for other in self.folders)]
+        if len(self.folders) > MAX_FOLDERS // 2:
+            name = self.chance.choice(leaves)
+            await self.client.ok(f"DELETE {name}")
+            del self.folders[name]
+            assert (await self.client.ask(f"STATUS {name} (MESSAGES)")).status == "NO"
+
+    async def carry(self) -> None:
+        """Copy or move messages from where everybody is; COPYUID says what has come of it (RFC 4315 §3)."""
+        name = self.chance.choice(sorted(self.folders))
+        prefix, messages, _ = self.some()
+        verb = "COPY" if self.read_only else self.chance.choice(("COPY", "COPY", "MOVE"))
+        done = await self.gently(f"{prefix}{verb} {messages} {name}")
+        said = [done.text.encode(), *done.untagged]
+        for found in filter(None, map(COPIED.search, said)):
+            fresh = set(numbers_of(found[1]))
+            assert not fresh & self.folders[name], f"{self.client.name}: UIDs {fresh} were given out twice"
+            self.folders[name] |= fresh
+
     # ------------------------------------------------------------ looking
 
     async def search(self) -> None:
@@ -230,6 +288,25 @@ async def truth(installation: Installation, mailbox: str) -> dict[int, frozenset
     return found
 
 
+async def check_folders(installation: Installation, actors: list[Actor]) -> None:
+    """Both processes list the folders that there are, with as many messages as were put into them."""
+    told = set()
+    for number in range(PROCESSES_ASKED):
+        client = await connected(installation, f"lister{number}")
+        done = await client.ok('LIST "" "c*" RETURN (STATUS (MESSAGES))')
+        await client.close()
+        told.add(frozenset(match.groups() for line in done.untagged if (match := COUNTED.match(line))))
+    expected = {(name.encode(), str(len(uids)).encode()) for actor in actors for name, uids in actor.folders.items()}
+    assert told == {frozenset(expected)}
+
+
+async def check_contents(installation: Installation, actors: list[Actor]) -> None:
+    """Message by message."""
+    for actor in actors:
+        for name, uids in actor.folders.items():
+            assert set(await truth(installation, name)) == uids, name
+
+
 async def check(installation: Installation, actors: list[Actor]) -> None:
     """Everybody is quiet: whoever asks for news now must see what is stored, flag by flag."""
     stored = {mailbox: await truth(installation, mailbox) for mailbox in ("INBOX", "Archive")}
@@ -248,6 +325,7 @@ async def check(installation: Installation, actors: list[Actor]) -> None:
             assert {u for u, flags in stored["INBOX"].items() if keyword in flags} <= {uid}, keyword
 
 
+@pytest.mark.database
 async def test_twenty_clients_agree_with_the_store(installation: Installation) -> None:
     """In short rounds: what one has missed is soon mended by the next change to the same message."""
     print(f"PILLARBOX_MODEL_SEED={SEED}")
@@ -263,6 +341,8 @@ async def test_twenty_clients_agree_with_the_store(installation: Installation) -
         until = loop.time() + ROUND_SECONDS
         done += sum(await asyncio.gather(*(perform(actor, until) for actor in actors)))
         await check(installation, actors)
+        await check_folders(installation, actors)
+    await check_contents(installation, actors)
     print(f"{done} actions")
     assert done > CLIENTS * SECONDS
     for actor in actors:

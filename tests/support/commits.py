@@ -18,17 +18,17 @@ KEPT = ("django_content_type", "django_migrations", "auth_permission")
 
 def empty_tables_by_deleting() -> None:
     """Have every transactional test of this run do so."""
-    TransactionTestCase._fixture_teardown = _delete_all_rows  # type: ignore[method-assign]
+    TransactionTestCase._fixture_teardown = lambda _case: delete_all_rows()  # type: ignore[method-assign]
 
 
-def _delete_all_rows(_: TransactionTestCase) -> None:
+def delete_all_rows() -> None:
     """In one transaction, at whose end foreign keys are checked: so the order does not matter."""
-    emptied = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in _tables() if table not in KEPT]
+    emptied = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in all_tables() if table not in KEPT]
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in ["; ".join(emptied)] if connection.vendor == "postgresql" else emptied:
             cursor.execute(statement)
 
 
 @cache
-def _tables() -> list[str]:
+def all_tables() -> list[str]:
     return connection.introspection.django_table_names(only_existing=True, include_views=False)

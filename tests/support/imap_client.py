@@ -218,7 +218,7 @@ class StrictClient:
 
     def _learn(self, line: bytes) -> None:
         if vanished := _VANISHED.fullmatch(line):
-            for uid in _numbers(vanished[1]):
+            for uid in numbers_of(vanished[1]):
                 self.picture.vanish(uid)
         elif numbered := _NUMBERED.match(line):
             self._learn_numbered(int(numbered[1]), numbered[2], numbered[3])
@@ -238,7 +238,8 @@ class StrictClient:
             self.picture.fetched_by_uid(number, flags)
 
 
-def _numbers(text: bytes) -> Iterator[int]:
+def numbers_of(text: bytes) -> Iterator[int]:
+    """Those of a set such as 1,3:5."""
     for item in text.split(b","):
         first, _, last = item.partition(b":")
         yield from range(int(first), int(last or first) + 1)

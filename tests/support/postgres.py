@@ -119,6 +119,18 @@ def fresh_database(url: str, name: str) -> Iterator[str]:
         drop_databases(url, name)
 
 
+@contextmanager
+def named_database(label: str) -> Iterator[dict[str, str]]:
+    """The environment that names the database of this half of the run: a fresh one on PostgreSQL, or none."""
+    server = os.environ.get(NAMED_BY)
+    if server is None:
+        yield {}
+        return
+    name = f"{server.rpartition('/')[2]}_{label}_{os.getpid()}"
+    with fresh_database(with_database(server, "postgres"), name) as url:
+        yield {"DATABASE_URL": url}
+
+
 def with_database(url: str, name: str) -> str:
     """The same server, another database."""
     scheme, _, rest = url.partition("://")

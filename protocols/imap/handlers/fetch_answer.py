@@ -104,10 +104,11 @@ class Answerer:
         return makers
 
     def _flags_maker(self) -> Callable[[Entry], bytes]:
-        """Most often no message is recent."""
-        if self._session.rev2 or not self._selected.view.recent_count:
+        """Most often no message is recent, or only the last ones are."""
+        first = self._selected.view.first_recent
+        if self._session.rev2 or not first:
             return lambda entry: data.format_flags_item(entry.flags)
-        return self._flags
+        return lambda entry: data.format_flags_item(entry.flags) if entry.uid < first else self._flags(entry)
 
     def _finder(self, item: Whole, answers: Mapping[ContentId, bytes]) -> Callable[[Entry], bytes]:
         return lambda entry: answers.get(entry.content) or self._reader.format_absent(item)

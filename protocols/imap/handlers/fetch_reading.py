@@ -6,8 +6,9 @@ Answers that are made of a content alone (ENVELOPE, BODYSTRUCTURE, PREVIEW) are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from mailserver.mime.envelope import MessageEnvelope
@@ -43,10 +44,12 @@ class Material:
     threads: bool
     contents: bool
 
-    @classmethod
-    def of(cls, items: Sequence[FetchItem]) -> Material:
+    @staticmethod
+    @lru_cache(maxsize=200)
+    def of(items: tuple[FetchItem, ...]) -> Material:
+        """A mail program asks for the same few things all day long."""
         parts = any(map(_names_part, items))
-        return cls(
+        return Material(
             envelopes=Attribute.ENVELOPE in items,
             structures=parts or any(item in _STRUCTURED for item in items),
             parts=parts,
@@ -103,16 +106,14 @@ class _Missing:
 class Reader:
     """For one command."""
 
-    def __init__(self, session: Session, items: Sequence[FetchItem], material: Material) -> None:
+    def __init__(self, session: Session, items: tuple[FetchItem, ...], material: Material) -> None:
         self._session = session
         self._store = session.connection.store
         self._remembered = session.indexes.remembered
         self._utf8 = session.utf8
         self._material = material
         self._sections = [item.section for item in items if isinstance(item, BodySection)]
-        self._labels: dict[Whole, str] = {
-            item: _label(item, utf8=self._utf8) for item in items if isinstance(item, Preview) or item in _WHOLE
-        }
+        self._labels = _labels(items, utf8=self._utf8)
 
     async def read(self, entries: Sequence[Entry]) -> Readings:
         """Everything that the items need. Raises MailError."""
@@ -210,6 +211,12 @@ class Reader:
         if item is Attribute.THREADID:
             return data.format_thread_id_item(None)
         return self.format_structure(item, None)
+
+
+@lru_cache(maxsize=200)
+def _labels(items: tuple[FetchItem, ...], *, utf8: bool) -> Mapping[Whole, str]:
+    """Of those items that are remembered, the names under which they are."""
+    return {item: _label(item, utf8=utf8) for item in items if isinstance(item, Preview) or item in _WHOLE}
 
 
 def _label(item: Whole, *, utf8: bool) -> str:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import pytest
 from django.core.management import ManagementUtility
+from pytest_django import DjangoDbBlocker
 
 from mailserver.config.services import first_run
 from mailserver.project.environment import read_environment
+from tests.support.baseline import Baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +29,17 @@ class Outcome:
 Run = Callable[..., Outcome]
 
 
+@pytest.fixture(scope="session")
+def first_start(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Baseline[object]:
+    environment = {"PILLARBOX_DATA": "/nowhere", "PILLARBOX_DOMAIN": "example.test", "PILLARBOX_PORT_OFFSET": "26400"}
+    with django_db_blocker.unblock():
+        return Baseline("commands", lambda: first_run(read_environment(environment)))
+
+
 @pytest.fixture
-def installation(db: None) -> None:
+def installation(first_start: Baseline[object], db: None) -> None:
     """As the first start leaves it, at ports where nothing listens."""
-    first_run(
-        read_environment(
-            {"PILLARBOX_DATA": "/nowhere", "PILLARBOX_DOMAIN": "example.test", "PILLARBOX_PORT_OFFSET": "26400"}
-        )
-    )
+    first_start.put_in()
 
 
 @pytest.fixture

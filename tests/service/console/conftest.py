@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 from django.test import Client
+from pytest_django import DjangoDbBlocker
 
 from admin_ui.middleware import StaticFiles
 from mailserver.config.catalog import SETUP_DONE
@@ -16,6 +17,7 @@ from mailserver.config.services import set_setting
 from mailserver.users.models import User
 from mailserver.users.passwords import Secrets, make_secrets
 from mailserver.users.services import create_user, find_user, set_password
+from tests.support.baseline import Baseline
 
 PASSWORD = "three-odd-words"
 
@@ -43,15 +45,27 @@ def secrets() -> Secrets:
     return make_secrets(PASSWORD)
 
 
+@pytest.fixture(scope="session")
+def office(django_db_setup: None, django_db_blocker: DjangoDbBlocker, secrets: Secrets) -> Baseline[None]:
+    """The rows of a fresh installation, whose set-up page has been worked through."""
+
+    def make() -> None:
+        first_run(settings.ENVIRONMENT)
+        user = find_user("postmaster")
+        assert user is not None
+        set_password(user.pk, secrets)
+        set_setting(SETUP_DONE.name, "domain users arrival sending test")
+
+    with django_db_blocker.unblock():
+        return Baseline("console", make)
+
+
 @pytest.fixture
-def administrator(db: None, secrets: Secrets) -> User:
-    """The administrator of a fresh installation, whose set-up page has been worked through."""
-    first_run(settings.ENVIRONMENT)
+def administrator(office: Baseline[None], db: None) -> User:
+    """Of a fresh installation."""
+    office.put_in()
     user = find_user("postmaster")
     assert user is not None
-    set_password(user.pk, secrets)
-    set_setting(SETUP_DONE.name, "domain users arrival sending test")
-    user.refresh_from_db()
     return user
 
 
