@@ -133,6 +133,8 @@ class _Session:
             return await self._collect(client)
         finally:
             client.close()
+            if self._coming is not None:
+                self._coming[1].discard()
 
     async def _collect(self, client: Pop3Client) -> bool:
         provider = Provider(
