@@ -173,6 +173,7 @@ ACCOUNT_KEYS: dict[str, Key] = {
     "client_id": Key("client_id", Form.TEXT, "As registered at the provider."),
     "authorize_url": Key("authorize_url", Form.TEXT, "Empty: the provider's own."),
     "token_url": Key("token_url", Form.TEXT, "Empty: the provider's own."),
+    "device_url": Key("device_url", Form.TEXT, "Empty: the provider's own."),
     "scopes": Key("scopes", Form.TEXT, "Empty: the provider's own."),
 }
 
