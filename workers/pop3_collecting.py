@@ -96,9 +96,21 @@ async def check_pop3(collector: CollectorSettings, owner: str, log: TaskLog, too
 
 
 async def _log_in(collector: CollectorSettings, log: TaskLog, tools: WorkerTools) -> Pop3Client:
-    """A session that is logged in. Raises one of NO_SESSION."""
+    """A session that is logged in. Raises one of NO_SESSION.
+
+    A token may have been withdrawn before its time: one that is refused is renewed, once, for another session.
+    """
     oauth = collector.credentials.oauth
     token = await tools.offload(fetch_access_token, oauth) if oauth is not None else ""
+    try:
+        return await _log_in_with(token, collector, log)
+    except ServerRefused:
+        if oauth is None:
+            raise
+    return await _log_in_with(await tools.offload(fetch_access_token, oauth, token), collector, log)
+
+
+async def _log_in_with(token: str, collector: CollectorSettings, log: TaskLog) -> Pop3Client:
     client = await Pop3Client.connect(collector.server, log.wire)
     try:
         await client.login(collector.credentials, token)

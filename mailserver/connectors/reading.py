@@ -116,7 +116,7 @@ def read_watched() -> list[CollectorSettings]:
     rows = Collector.objects.select_related("oauth").filter(
         method=CollectMethod.IMAP.value, enabled=True, idle=True, connections__isnull=False
     )
-    return [settings for row in rows.distinct().order_by("pk") if (settings := collector_settings(row)).folders]
+    return [collector_settings(row) for row in rows.distinct().order_by("pk")]
 
 
 def connection_name(connection: int) -> str:
@@ -165,7 +165,7 @@ def collector_settings(row: Collector) -> CollectorSettings:
             row.oauth_id,
         ),
         routing=Routing(row.routing, **{name: getattr(row, name) for name in ROUTING_FIELDS}),
-        folders=tuple(line.strip() for line in row.folders.splitlines() if line.strip()),
+        folders=tuple(line.strip() for line in row.folders.splitlines() if line.strip()) or ("INBOX",),
         **{name: getattr(row, name) for name in COLLECTOR_FIELDS},
     )
 

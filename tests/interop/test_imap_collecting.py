@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,14 +54,16 @@ def collector(
     office: CollectingOffice,
     dovecot: Dovecot,
     user: str,
-    method: LoginMethod = LoginMethod.AUTOMATIC,
+    login: LoginMethod = LoginMethod.AUTOMATIC,
     encryption: Encryption = Encryption.NONE,
     **changes: Any,
 ) -> CollectorSettings:
     port = dovecot.imaps_port if encryption is Encryption.TLS else dovecot.imap_port
+    if changes.get("method") is CollectMethod.POP3:
+        port = dovecot.pop3s_port
     values: dict[str, Any] = {
         "method": CollectMethod.IMAP,
-        "credentials": Credentials(method, user, PASSWORD),
+        "credentials": Credentials(login, user, PASSWORD),
         "server": RemoteServer("127.0.0.1", port, encryption),
         **changes,
     }
@@ -128,12 +131,14 @@ def test_left_there_and_numbered_anew(dovecot: Dovecot, office: CollectingOffice
     assert dovecot.count("renumbered") == 3
 
 
+@pytest.mark.parametrize("way", [CollectMethod.IMAP, CollectMethod.POP3])
 @pytest.mark.parametrize("method", [LoginMethod.XOAUTH2, LoginMethod.OAUTHBEARER])
 def test_with_tokens(
     dovecot: Dovecot,
     provider: OAuthServer,
     office: CollectingOffice,
     method: LoginMethod,
+    way: CollectMethod,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -141,25 +146,26 @@ def test_with_tokens(
     trusted = tmp_path / "ca.pem"
     trusted.write_text(make_certificate()[0])
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-    provider.mailbox = method.value
+    provider.mailbox = user = f"{method.value}-{way.value}"
     account = OAuthAccount.objects.create(
         name="Office",
-        username=method.value,
+        username=user,
         client_id=CLIENT_ID,
         client_secret=sealing.seal(CLIENT_SECRET, sealing.OAUTH_CLIENT),
         token_url=provider.url("token"),
     )
-    provider.refresh.add(f"given-{method.value}")
-    first = {"access_token": "stale", "refresh_token": f"given-{method.value}"}
-    oauth.store_tokens(account.pk, read_tokens(200, str(first).replace("'", '"').encode()))
-    dovecot.deliver(method.value, make_message(1))
-    credentials = Credentials(method, method.value, oauth=account.pk)
-    result = office.collect(collector(office, dovecot, method.value, method, Encryption.TLS, credentials=credentials))
+    provider.refresh.add(f"given-{user}")
+    answer = json.dumps({"access_token": "stale", "refresh_token": f"given-{user}"})
+    oauth.store_tokens(account.pk, read_tokens(200, answer.encode()))
+    dovecot.deliver(user, make_message(1))
+    credentials = Credentials(method, user, oauth=account.pk)
+    settings = collector(office, dovecot, user, method, Encryption.TLS, credentials=credentials, method=way)
+    result = office.collect(settings)
     assert result.outcome is Outcome.OK, result.text
     assert office.subjects("alice") == ["Message 1"]
     provider.refresh.clear()
     provider.revoke_access()
-    result = office.collect(collector(office, dovecot, method.value, method, Encryption.TLS, credentials=credentials))
+    result = office.collect(settings)
     assert result.outcome is Outcome.FAILED
     assert "Sign in again" in result.text
 

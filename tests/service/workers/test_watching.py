@@ -180,11 +180,13 @@ def test_what_is_watched(office: CollectingOffice, row: Collector) -> None:
     assert [(job.name, job.lease, job.connection) for job in jobs()] == [
         ("Provider", f"collector-watch:{row.pk}", None)
     ]
-    for change in ({"idle": False}, {"enabled": False}, {"method": CollectMethod.POP3}, {"folders": " "}):
+    for change in ({"idle": False}, {"enabled": False}, {"method": CollectMethod.POP3}):
         before = Collector.objects.filter(pk=row.pk).values().get()
         Collector.objects.filter(pk=row.pk).update(**change)
         assert jobs() == []
         Collector.objects.filter(pk=row.pk).update(**before)
+    Collector.objects.update(folders=" \n")
+    assert [settings.folders for settings in reading.read_watched()] == [("INBOX",)]
     triggers.pause_schedule()
     assert jobs() == []
     triggers.resume_schedule()
