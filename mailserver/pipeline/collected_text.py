@@ -22,8 +22,8 @@ MAX_MESSAGE_BYTES = 2 * 1024 * 1024 * 1024
 MAX_SURPRISE_BYTES = 256 * 1024 * 1024
 """What is let pass of a message that is longer than its server said; sizes are often wrong, but not by this much."""
 
-# A run of CRs before an LF is one line end: programs that translate line ends twice leave such behind.
-_LINE_END = re.compile(rb"\r*\n|\r")
+# A run of CRs is one line end, with an LF behind it or not: programs that translate line ends twice leave such behind.
+_LINE_END = re.compile(rb"\r*\n|\r+")
 _RETURN_PATH = re.compile(rb"^return-path[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n", re.IGNORECASE | re.MULTILINE)
 
 

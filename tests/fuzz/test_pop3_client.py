@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailserver.connectors.download_rules import split_targets
@@ -98,6 +98,7 @@ def test_lines_never_surprise(data: bytes) -> None:
 
 
 @given(TEXTS, CUTS)
+@example(b"\r\r.", [1])
 def test_collected_text_is_fit_to_be_stored(text: bytes, cuts: list[int]) -> None:
     """Whatever the cuts: every line ends in CRLF, there is no NUL, and nothing else is lost."""
     bodies = []
