@@ -16,15 +16,15 @@ from mailserver.addressing.resolve import Deliverable, Local, Unknown, resolve
 from mailserver.config.catalog import DEFAULT_DOMAIN, RETURN_KILOBYTES, TIME_ZONE
 from mailserver.config.snapshot import Snapshot
 from mailserver.hooks.interface import Hooks
-from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord, next_ref
+from mailserver.journey.records import JourneyStep, JourneyStepRecord, next_ref
 from mailserver.mime.headers import header_section, summarise
 from mailserver.mime.received import format_return_path
 from mailserver.outqueue.outcome import Action
 from mailserver.outqueue.report import DueReport, Original, Report, ReportedOne, compose, needs_utf8
-from mailserver.pipeline.filing import build_queued
+from mailserver.pipeline.filing import build_unit
 from mailserver.pipeline.message import Delivery, IncomingMessage, Origin
 from mailserver.pipeline.queueing import plan_queueing
-from mailserver.store.interface import Filing, NewContent, NewEntry, Reported, StoredContent, Unit
+from mailserver.store.interface import Reported, StoredContent, Unit
 from mailserver.store.spool import SpoolWriter
 from mailserver.values import Body, Client, ContentId, DsnNotify, DsnReturn, Envelope, Protocol, Recipient
 
@@ -50,10 +50,7 @@ async def build_report_unit(
     told = (Reported(due.rows, delay=due.action is Action.DELAYED),)
     target = resolve(due.sender, snapshot)
     if isinstance(target, Unknown):
-        step = JourneyStepRecord(
-            due.ref, now, JourneyStep.REFUSED, str(due.sender), f"{DETAILS[due.action]}: there is nobody of this name"
-        )
-        return Unit(steps=(step,), reported=told)
+        return Unit(steps=(_nobody(due, now),), reported=told)
     eight_bit = content is not None and any(not piece.isascii() for piece in content.chunks())
     report = _make_report(due, _header(content), snapshot, now, eight_bit=eight_bit)
     begun = b""
@@ -62,7 +59,7 @@ async def build_report_unit(
         spool.write(piece)
     message = _make_message(report, target, spool.finish(), header_section(begun))
     message = await plan_queueing(message, snapshot, hooks)
-    return replace(_file(message, due), reported=told)
+    return replace(_file(message, due, snapshot), reported=told)
 
 
 async def add_delivery_report(unit: Unit, incoming: IncomingMessage, snapshot: Snapshot, hooks: Hooks) -> Unit:
@@ -93,12 +90,13 @@ async def add_delivery_report(unit: Unit, incoming: IncomingMessage, snapshot: S
     data = b"".join(compose(report))
     body = Body(size=len(data), sha256=hashlib.sha256(data).hexdigest(), data=data)
     message = await plan_queueing(_make_message(report, target, body, header_section(data)), snapshot, hooks)
-    more = _file(message, due)
+    more = _file(message, due, snapshot)
     return replace(
         unit,
         filings=unit.filings + more.filings,
         journeys=unit.journeys + more.journeys,
         steps=unit.steps + more.steps,
+        work=unit.work + more.work,
     )
 
 
@@ -113,38 +111,24 @@ def _make_message(report: Report, target: Deliverable, body: Body, header: bytes
     return IncomingMessage(report.ref, report.written, ORIGIN, envelope, deliveries, body, header, summarise(header))
 
 
-def _file(message: IncomingMessage, due: DueReport) -> Unit:
-    """Into the Inbox of somebody here, or into the queue."""
+def _file(message: IncomingMessage, due: DueReport, snapshot: Snapshot) -> Unit:
+    """As any message is filed or queued, but without a Received line: it has come from nowhere."""
+    unit = build_unit(message, snapshot.hostname)
+    if not unit.filings:
+        return Unit(steps=(_nobody(due, message.received),))
+    (filing,) = unit.filings
     return_path = format_return_path(None)
-    content = NewContent(message.ref, message.body, return_path, len(return_path), message.summary.fields)
-    (delivery,) = message.deliveries
-    if isinstance(delivery.target, Local):
-        filing, kind = Filing(content, (NewEntry(delivery.target.user.inbox),)), JourneyStep.FILED
-    else:
-        filing, kind = Filing(content, queued=(build_queued(message.envelope, message),)), JourneyStep.QUEUED
+    content = replace(filing.content, head=return_path, return_path_size=len(return_path))
     detail = f"{DETAILS[due.action]}, about {due.ref}"
-    step = JourneyStepRecord(message.ref, message.received, kind, str(delivery.recipient.address), detail)
-    return Unit(filings=(filing,), journeys=(_journey(message),), steps=(step, _told_step(message, due)))
+    steps = tuple(replace(step, detail=detail) for step in unit.steps if step.kind is not JourneyStep.ACCEPTED)
+    told = f"{DETAILS[due.action]} {message.ref}"
+    step = JourneyStepRecord(due.ref, message.received, JourneyStep.REPORTED, str(due.sender), told)
+    return replace(unit, filings=(replace(filing, content=content),), steps=(*steps, step))
 
 
-def _told_step(message: IncomingMessage, due: DueReport) -> JourneyStepRecord:
-    """In the journey of the message that the report is about."""
-    detail = f"{DETAILS[due.action]} {message.ref}"
-    return JourneyStepRecord(due.ref, message.received, JourneyStep.REPORTED, str(due.sender), detail)
-
-
-def _journey(message: IncomingMessage) -> JourneyRecord:
-    fields = message.summary.fields
-    return JourneyRecord(
-        message.ref,
-        message.received,
-        SOURCE,
-        sender="<>",
-        header_from=fields.get("from", ""),
-        subject=fields.get("subject", ""),
-        message_id=fields.get("message-id", ""),
-        size=message.body.size,
-    )
+def _nobody(due: DueReport, now: datetime) -> JourneyStepRecord:
+    detail = f"{DETAILS[due.action]}: there is nobody of this name"
+    return JourneyStepRecord(due.ref, now, JourneyStep.REFUSED, str(due.sender), detail)
 
 
 def _make_report(due: DueReport, header: bytes, snapshot: Snapshot, now: datetime, *, eight_bit: bool) -> Report:
