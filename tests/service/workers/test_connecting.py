@@ -148,6 +148,21 @@ def test_a_sender_that_is_switched_off_or_has_nothing_to_do(
     assert (office.events, run.tasks, run.outcome) == ([], (), "ok")
 
 
+@pytest.mark.parametrize(("cause", "tried"), [(Cause.MANUAL, True), (Cause.URGENT, True), (Cause.SCHEDULE, False)])
+def test_who_connects_by_hand_wants_everything_tried(
+    internet: Connection, tools: WorkerTools, office: Office, cause: Cause, tried: bool
+) -> None:
+    later = clock.now() + timedelta(hours=1)
+    make_queued("deferred@remote.example", next_attempt=later, sender_id=internet.sender.pk)
+    make_queued(
+        "held@remote.example", next_attempt=later, sender_id=internet.sender.pk, status=QueuedRecipient.Status.HELD
+    )
+    triggers.connect_now(cause=cause)
+    run_marked(tools, office.performers)
+    assert ("sent deferred@remote.example" in office.events) is tried
+    assert "sent held@remote.example" not in office.events
+
+
 def test_several_marked_ones_run_one_after_the_other(internet: Connection, tools: WorkerTools, office: Office) -> None:
     second = services.create_connection({"name": "Second"})
     make_collector("box")
