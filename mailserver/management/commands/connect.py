@@ -78,7 +78,7 @@ class Command(PlainCommand):
             pause.wait(LOOK_SECONDS)
 
     def _say_what_runs(self) -> bool:
-        running = [run for run in runs.find_running() if run.cause != "immediate"]
+        running = [run for run in runs.find_running() if run.cause not in runs.BESIDE]
         for run in running:
             self.stdout.write(f"Waiting for {run.connection_name}, which is running.")
         return bool(running)

@@ -15,7 +15,7 @@ from mailserver.config.building import build_snapshot
 from mailserver.config.catalog import TIME_ZONE
 from mailserver.config.snapshot import Binding, Service, Snapshot
 from mailserver.connectors.listing import list_connections
-from mailserver.connectors.runs import find_running
+from mailserver.connectors.runs import BESIDE, find_running
 from mailserver.connectors.triggers import schedule_view
 from mailserver.journey.services import counts_since
 from mailserver.management.plain import PlainCommand
@@ -95,7 +95,7 @@ class Command(PlainCommand):
 
     def _show_connections(self, zone: ZoneInfo) -> None:
         """Spec connectors 5.1: what runs, when something ran last, and when it runs next."""
-        running = [run for run in find_running() if run.cause != "immediate"]
+        running = [run for run in find_running() if run.cause not in BESIDE]
         view = schedule_view()
         state = ", ".join(run.connection_name for run in running) or "idle"
         pause = f", schedule paused{f' by the file {view.paused_by_file}' if view.paused_by_file else ''}"
