@@ -148,7 +148,7 @@ def test_a_sender_that_is_switched_off_or_has_nothing_to_do(
     assert (office.events, run.tasks, run.outcome) == ([], (), "ok")
 
 
-@pytest.mark.parametrize(("cause", "tried"), [(Cause.MANUAL, True), (Cause.URGENT, True), (Cause.SCHEDULE, False)])
+@pytest.mark.parametrize(("cause", "tried"), [(Cause.MANUAL, True), (Cause.FILE, True), (Cause.SCHEDULE, False)])
 def test_who_connects_by_hand_wants_everything_tried(
     internet: Connection, tools: WorkerTools, office: Office, cause: Cause, tried: bool
 ) -> None:
