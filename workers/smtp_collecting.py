@@ -122,10 +122,11 @@ async def _ask_by_etrn(collector: CollectorSettings, log: TaskLog, tools: Worker
 
 
 async def _connect(collector: CollectorSettings, log: TaskLog, tools: WorkerTools) -> FeedClient:
-    """Connected and logged in. Raises one of FAILURES."""
+    """Connected, and logged in where a user name is given: for ETRN mostly none is. Raises one of FAILURES."""
     client = await FeedClient.connect(collector.server, tools.snapshot().hostname, log.wire)
     try:
-        await client.login(collector.credentials, _token_source(collector, tools))
+        if collector.credentials.username:
+            await client.login(collector.credentials, _token_source(collector, tools))
     except BaseException:
         client.close()
         raise

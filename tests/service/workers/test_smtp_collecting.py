@@ -231,6 +231,14 @@ def test_the_provider_calls(office: CollectingOffice) -> None:
     assert office.log.done == 3
 
 
+def test_without_a_name_nobody_logs_in(office: CollectingOffice) -> None:
+    provider = FeedServer(held(1))
+    assert run(office, provider, etrn(office, credentials=Credentials(LoginMethod.AUTOMATIC))).outcome is Outcome.OK
+    assert not any(line.startswith("AUTH") for line in provider.told)
+    run(office, provider, etrn(office, credentials=Credentials(LoginMethod.AUTOMATIC, "office", "secret")))
+    assert any(line.startswith("AUTH") for line in provider.told)
+
+
 def test_nothing_is_waiting_so_nobody_waits(office: CollectingOffice) -> None:
     result = run(office, FeedServer(), etrn(office, wait_seconds=3600))
     assert result == TaskResult(Outcome.OK)
