@@ -132,6 +132,8 @@ class _Session:
         """The message that has begun and is not Complete."""
         self._deletable: dict[str, int] = {}
         self._started = clock.now()
+        self._again = False
+        """The session broke over one message's header: without that message another one may do."""
 
     async def run(self) -> bool:
         """Whether it is worth while to begin another one at once."""
@@ -179,7 +181,7 @@ class _Session:
         """The message in which it broke is left for another run; the others are fetched in a new session."""
         if self._coming is None:
             self._problem(str(error))
-            return bool(filer.results)
+            return self._again or bool(filer.results)
         message, incoming = self._coming
         incoming.discard()
         self._coming = None
@@ -293,6 +295,10 @@ class _Session:
             except ServerRefused as error:
                 self._problem(f"Message {message.number} is left at the provider. {error}.")
                 return None
+            except SessionBroken:
+                self._story.skip.add(message.listed.key)
+                self._again = True
+                raise
         decision = await screening.decide(message.listed, header)
         if decision.action.fetches:
             return decision

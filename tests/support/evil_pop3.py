@@ -30,6 +30,8 @@ class Tricks:
     """The connection ends after so many messages of a session."""
     endless: int = 0
     """This message never comes to its end."""
+    endless_top: int = 0
+    """The header of this message never comes to its end."""
     same_ids: bool = False
     no_uidl: bool = False
     no_top: bool = False
@@ -136,6 +138,10 @@ class _Session:
                 self._list([b"%d %s" % (n, self._id(message)) for n, message in enumerate(self._messages, 1)])
             case "TOP" if self._tricks.no_top:
                 self._say(b"-ERR unknown command\r\n")
+            case "TOP" if self._evil_number(self._messages[number - 1]) == self._tricks.endless_top:
+                self._say(b"+OK\r\n")
+                while True:
+                    self._say(b"X-More: and so on\r\n" * 1000)
             case "TOP":
                 self._say(b"+OK\r\n" + self._messages[number - 1].partition(b"\r\n\r\n")[0] + b"\r\n\r\n.\r\n")
             case "RETR":

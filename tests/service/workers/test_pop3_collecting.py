@@ -109,6 +109,15 @@ def test_a_message_without_end(office: CollectingOffice, monkeypatch: pytest.Mon
         assert evil.messages == [make_message(2)]
 
 
+def test_a_header_without_end(office: CollectingOffice) -> None:
+    rule("ignore", ("header", "Subject", "no such thing"))
+    with mailbox(endless_top=2) as evil:
+        result = office.collect(collector(office, evil, use_download_rules=True))
+        assert (result.outcome, "answer to TOP does not come to an end" in result.text) == (Outcome.PARTLY, True)
+        assert numbers(office) == [1, 3, 4, 5]
+        assert evil.messages == [make_message(2)]
+
+
 def test_a_line_without_end(office: CollectingOffice) -> None:
     with mailbox(long_line=True) as evil:
         result = office.collect(collector(office, evil))
