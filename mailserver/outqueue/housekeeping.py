@@ -51,9 +51,11 @@ def forget_finished(now: datetime) -> int:
     """
     before = now - timedelta(days=get_setting(QUEUE_KEEP_DAYS))
     untold = {str(payload.get("ref", "")) for payload in work.list_payloads(REPORT)}
-    old = QueuedRecipient.objects.filter(finished__lt=before).exclude(ref__in=sorted(untold)[:BATCH])
-    forgotten = 0
-    while ids := list(old.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+    old = QueuedRecipient.objects.filter(finished__lt=before).order_by("pk")
+    forgotten = last = 0
+    while rows := list(old.filter(pk__gt=last).values_list("pk", "ref")[:BATCH]):
+        last = rows[-1][0]
+        ids = [id_ for id_, ref in rows if ref not in untold]
         with transaction.atomic():
             _delete(ids)
         forgotten += len(ids)
