@@ -59,6 +59,8 @@ NAVIGATION: list[dict[str, Any]] = [
             _item("Collectors", "move_to_inbox", "connectors_collector_changelist"),
             _item("Schedule", "schedule", "connectors_scheduleitem_changelist"),
             _item("Download rules", "rule", "connectors_downloadrule_changelist"),
+            _item("LAN forwarding", "lan", "lan_lanforwardingrule_changelist"),
+            _item("LAN forwarding queue", "lan", "outqueue_lanqueuedrecipient_changelist"),
             _item("OAuth2 accounts", "key", "connectors_oauthaccount_changelist"),
             _item("History", "history", "connectors_connectionrun_changelist"),
         ],

@@ -2,12 +2,11 @@
 """Sending for a Sender: what waits in the queue goes out, by relay or directly. Spec senders 2 to 7, 13.
 
 RFC 5321 §4.5.4. The caller holds the Sender's lease. Being cancelled is how a run is stopped: messages on the wire
-are finished, when that takes no longer than FINISH_SECONDS, and everything else goes back into the queue.
+are finished, when that does not take long, and everything else goes back into the queue.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
@@ -18,19 +17,19 @@ from mailserver.errors import Kind, MailError
 from mailserver.hooks.events import SendStarted
 from mailserver.outqueue.recording import record
 from mailserver.outqueue.sent_lately import count_sent_since
-from mailserver.outqueue.taking import count_due, give_back, take
+from mailserver.outqueue.taking import count_due, take
 from mailserver.outqueue.values import QueuedMessage
 from protocols.net.dns import Resolver, try_resolver
 from protocols.smtp.client import CannotSend, SessionOptions
 from workers.oauth import NoToken, fetch_access_token
 from workers.sending.direct import DirectRun
 from workers.sending.feed import Feed, Take
+from workers.sending.leaving import leave, stopping_gently
 from workers.sending.recorder import Recorder
 from workers.sending.relay import NO_SERVER, RelayRun, changed
 from workers.sending.sessions import RESOLVERS, SendingRun, find_addresses, make_own_check, open_any
 from workers.tools import WorkerTools
 
-FINISH_SECONDS = 8.0
 LEASE_LOST = "Somebody else sends for this Sender by now."
 
 
@@ -42,19 +41,12 @@ async def run_sender(sender: SenderSettings, owner: str, log: TaskLog, tools: Wo
     log.expect(await tools.offload(count_due, sender))
     try:
         token = await _fetch_token(sender, tools)
-        sending: RelayRun | DirectRun
         if sender.method is SendMethod.DIRECT:
             RESOLVERS.get(run.snapshot, sender.dns_servers, sender.dns_cache_size)
-            sending = DirectRun(run, feed)
-            working = asyncio.ensure_future(sending.perform())
-        else:
-            sending = RelayRun(run, feed, await _rate_left(sender, tools))
-            working = asyncio.ensure_future(sending.perform(token))
-        try:
-            return await asyncio.shield(working)
-        except asyncio.CancelledError:
-            await _stop(sending, working)
-            raise
+            direct = DirectRun(run, feed)
+            return await stopping_gently(direct, direct.perform())
+        relay = RelayRun(run, feed, await _rate_left(sender, tools))
+        return await stopping_gently(relay, relay.perform(token))
     except (NoToken, BadDnsServer) as error:
         return TaskResult(Outcome.FAILED, str(error))
     except MailError as error:
@@ -62,7 +54,7 @@ async def run_sender(sender: SenderSettings, owner: str, log: TaskLog, tools: Wo
             return TaskResult(Outcome.FAILED, LEASE_LOST)
         raise
     finally:
-        await asyncio.shield(_leave(run, feed))
+        await leave(run, feed)
 
 
 async def check_sender(sender: SenderSettings, owner: str, log: TaskLog, tools: WorkerTools) -> TaskResult:
@@ -150,19 +142,3 @@ async def _fetch_token(sender: SenderSettings, tools: WorkerTools) -> str:
     if sender.credentials.oauth is None:
         return ""
     return await tools.offload(fetch_access_token, sender.credentials.oauth)
-
-
-async def _stop(sending: RelayRun | DirectRun, working: asyncio.Future[TaskResult]) -> None:
-    """Let sessions end what they are at, within reason."""
-    finishing = asyncio.ensure_future(sending.finish())
-    await asyncio.wait({finishing}, timeout=FINISH_SECONDS)
-    for task in (finishing, working):
-        task.cancel()
-    await asyncio.gather(finishing, working, return_exceptions=True)
-
-
-async def _leave(run: SendingRun, feed: Feed) -> None:
-    """What was taken and not begun is free again."""
-    await run.recorder.close()
-    await feed.close()
-    await run.tools.offload(give_back, run.owner)

@@ -7,10 +7,12 @@ from celery import shared_task
 
 from mailserver.connectors import runs, triggers
 from mailserver.connectors.remote_tests import has_tests
+from mailserver.outqueue.taking import LAN_LEASE, has_due_lan
 from workers.collecting import check_collector, run_collector
 from workers.connecting import Performers, run_marked, waiting_for
 from workers.delivery import check_sender, run_sender
-from workers.immediate import ImmediateSending, sender_jobs
+from workers.immediate import ImmediateSending, Job, sender_jobs
+from workers.lan_forwarding import NAME, forward
 from workers.testing import do_tests
 from workers.tools import worker_tools
 from workers.watching import watch_jobs
@@ -46,4 +48,9 @@ def begin_what_waits() -> None:
 
 def make_immediate_sending() -> ImmediateSending:
     """With the real clients."""
-    return ImmediateSending(worker_tools, [sender_jobs(run_sender), watch_jobs(run_collector)])
+    return ImmediateSending(worker_tools, [sender_jobs(run_sender), lan_jobs, watch_jobs(run_collector)])
+
+
+def lan_jobs() -> list[Job]:
+    """LAN forwarding, which no schedule and no pause concerns (spec senders 10)."""
+    return [Job("lan", NAME, LAN_LEASE, has_due_lan, forward)]

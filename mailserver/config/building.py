@@ -17,6 +17,7 @@ from mailserver.config.revision import current_revision
 from mailserver.config.snapshot import AccessRule, Binding, Directory, HiddenCapabilities, Service, Snapshot
 from mailserver.config.stored import read_settings
 from mailserver.errors import InvalidInput, MailError
+from mailserver.lan.services import read_rules
 from mailserver.users.services import directory_users
 from mailserver.values import Protocol, UserId
 
@@ -54,6 +55,7 @@ def _build(revision: int) -> Snapshot:
             pools=dict(models.BandwidthPool.objects.values_list("number", "bytes_per_second")),
             tls=read_tls(),
             hidden_capabilities=tuple(_read_hidden()),
+            lan_rules=read_rules(),
             hostname=settings.get(HOSTNAME.name) or machine_name(),
         )
     except (InvalidInput, MailError, ValueError) as error:

@@ -180,6 +180,12 @@ RETURN_KILOBYTES: Setting[int] = Setting(
     minimum=0,
     maximum=1_048_576,
 )
+LAN_BARE_ADDRESSES: Setting[bool] = Setting(
+    "lan.bare_addresses",
+    False,
+    "Allow LAN forwarding addresses without a specific domain",
+    "A rule may then name only the part before the @; it fits at every local domain.",
+)
 WELCOME_TEXT: Setting[str] = Setting(
     "users.welcome_text",
     "Welcome, {full_name}!\n\nYour address is {address}. Mail programs log in with this address and your password.\n",
@@ -215,6 +221,7 @@ GENERAL: tuple[Setting[Any], ...] = (
     LOG_MAX_KILOBYTES,
     DNS_DETECT,
     DNS_SERVERS,
+    LAN_BARE_ADDRESSES,
     LISTEN_ADDRESS,
     PORT_OFFSET,
 )

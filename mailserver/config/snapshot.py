@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, TypeVar
 
 from mailserver.config.catalog import MAIN_ADMINISTRATOR, ServiceKind, Setting
+from mailserver.lan.matching import LanRule
 from mailserver.values import Address, MailboxId, Protocol, UserId
 
 T = TypeVar("T", bool, int, str)
@@ -149,6 +150,7 @@ class Snapshot:
     pools: Mapping[int, int] = field(default_factory=dict)
     tls: TlsMaterial | None = None
     hidden_capabilities: tuple[HiddenCapabilities, ...] = ()
+    lan_rules: tuple[LanRule, ...] = ()
     hostname: str = "localhost"
     """The setting, or the machine's full name: what greetings and Received lines say."""
 

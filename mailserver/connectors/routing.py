@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mailserver.addressing.resolve import POSTMASTER, Deliverable, Local, Remote, Unknown, resolve
+from mailserver.addressing.resolve import POSTMASTER, Deliverable, Lan, Local, Remote, Unknown, resolve
 from mailserver.config.snapshot import Snapshot, User
 from mailserver.connectors.accepted import parse_accepted
 from mailserver.connectors.special_fields import find_special
 from mailserver.connectors.values import Routing
+from mailserver.lan.matching import parse_smtp_target
 from mailserver.mime.headers import decode_field
 from mailserver.mime.mailboxes import find_address, find_addresses, find_trace_recipient, list_fields
 from mailserver.pipeline.message import Delivery
@@ -48,10 +49,13 @@ def route(header: bytes, routing: Routing, snapshot: Snapshot) -> Route:
 
 
 def find_target(text: str, snapshot: Snapshot) -> Delivery | None:
-    """Somebody whom an administrator named: a user by name or address, or an address elsewhere; lists slot in here."""
+    """Somebody whom an administrator named: a user by name or address, an address elsewhere, or a server of our own
+    network (`SMTP:ann@example.org@10.0.0.5`, spec senders 10.2); lists slot in here."""
     user = snapshot.directory.find_login(text) if text.strip() else None
     if user is not None:
         return deliver_to(user)
+    if (named := parse_smtp_target(text)) is not None:
+        return Delivery(Recipient(named.address), Lan(named.rule(), named.address))
     address = find_address(text)
     if address is None:
         return None
@@ -146,7 +150,7 @@ def _find_implied(address: Address, snapshot: Snapshot) -> Deliverable | None:
     if user is not None:
         return Local(user)
     is_postmaster = address.local.lower() == POSTMASTER
-    target = resolve(Address(POSTMASTER, "") if is_postmaster else address, snapshot)
+    target = resolve(Address(POSTMASTER, "") if is_postmaster else address, snapshot, collected=True)
     return None if isinstance(target, Unknown | Remote) else target
 
 

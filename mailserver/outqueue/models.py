@@ -92,6 +92,16 @@ class QueuedRecipient(models.Model):
         return f"{self.recipient} ({self.get_status_display()})"
 
 
+class LanQueuedRecipient(QueuedRecipient):
+    """The same rows, for the page of the LAN forwarding queue."""
+
+    class Meta:
+        proxy = True
+        ordering = ("id",)
+        verbose_name = "message for the local network"
+        verbose_name_plural = "LAN forwarding queue"
+
+
 class SendAttempt(models.Model):
     """One try to send to one recipient: which server, when, and what it said (spec senders 8.2)."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mailserver.addressing.resolve import Answer, Local
+from mailserver.addressing.resolve import Answer, Lan, Local
 from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord
 from mailserver.mime.dates import format_date
 from mailserver.mime.headers import HeaderSummary
@@ -20,7 +20,7 @@ from mailserver.mime.mailboxes import list_fields
 from mailserver.mime.received import Hop, format_received, format_return_path, transmission_keyword
 from mailserver.pipeline.message import Delivery, IncomingMessage, Origin, Queueing, Refusal, sender_text
 from mailserver.spans import format_span
-from mailserver.store.interface import Filing, NewContent, NewEntry, NewQueued, NewWork, Unit
+from mailserver.store.interface import Filing, LanTarget, NewContent, NewEntry, NewQueued, NewWork, Unit
 from mailserver.values import Address, Envelope, MailboxId, Recipient
 
 PRODUCT = "Pillarbox"
@@ -47,14 +47,15 @@ def build_unit(message: IncomingMessage, hostname: str) -> Unit:
     if not message.deliveries:
         return Unit(journeys=(journey,), steps=tuple(_build_steps(message)))
     entries, queued = _sort(message.deliveries)
+    forwarded = _build_forwarded(message)
     answers = _build_answers(message)
-    if not (entries or queued):
+    if not (entries or queued or forwarded):
         return Unit(journeys=(journey,), steps=tuple(_build_steps(message)), work=answers)
     envelope = replace(message.envelope, recipients=tuple(queued))
     filing = Filing(
         _build_content(message, hostname),
         tuple(entries.values()),
-        (build_queued(envelope, message),) if queued else (),
+        ((build_queued(envelope, message),) if queued else ()) + forwarded,
     )
     work = (NewWork(URGENT_CONNECT_WORK),) if queued and message.queueing.connect else ()
     return Unit(filings=(filing,), journeys=(journey,), steps=tuple(_build_steps(message)), work=work + answers)
@@ -107,9 +108,32 @@ def _sort(deliveries: Iterable[Delivery]) -> tuple[dict[MailboxId, NewEntry], li
             inbox = delivery.target.user.inbox
             if inbox not in entries:
                 entries[inbox] = NewEntry(inbox)
-        elif not isinstance(delivery.target, Answer):
+        elif not isinstance(delivery.target, Answer | Lan):
             queued.setdefault(address, delivery.recipient)
     return entries, list(queued.values())
+
+
+def _build_forwarded(message: IncomingMessage) -> tuple[NewQueued, ...]:
+    """LAN forwarding has a queue of its own: one part for each server and return path, each address there once."""
+    parts: dict[tuple[LanTarget, Address | None], dict[Address, Recipient]] = {}
+    for delivery in message.deliveries:
+        if isinstance(target := delivery.target, Lan):
+            server = LanTarget(target.rule.server, target.rule.login, target.rule.secret)
+            path = message.envelope.reverse_path
+            key = (server, path if path is None else target.return_path or path)
+            recipient = replace(delivery.recipient, address=target.address)
+            parts.setdefault(key, {}).setdefault(target.address, recipient)
+    origin = message.origin
+    return tuple(
+        NewQueued(
+            replace(message.envelope, reverse_path=path, recipients=tuple(recipients.values())),
+            origin.user,
+            login=origin.login,
+            client=origin.client.address,
+            lan=server,
+        )
+        for (server, path), recipients in parts.items()
+    )
 
 
 def _build_answers(message: IncomingMessage) -> tuple[NewWork, ...]:

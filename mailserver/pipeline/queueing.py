@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mailserver.addressing.resolve import Answer, Local
+from mailserver.addressing.resolve import Answer, Lan, Local
 from mailserver.config.catalog import URGENT_CONNECT, URGENT_HEADERS
 from mailserver.config.snapshot import Snapshot
 from mailserver.hooks.events import QueueChange, Queued
 from mailserver.hooks.interface import Hooks
+from mailserver.lan.planning import plan_lan
 from mailserver.outqueue.urgent import is_urgent
 from mailserver.pipeline.message import IncomingMessage, Queueing
 
@@ -24,7 +25,8 @@ MAX_SECONDS = 10 * 366 * 86400
 
 async def plan_queueing(message: IncomingMessage, snapshot: Snapshot, hooks: Hooks) -> IncomingMessage:
     """The message as it is to be queued; as it is where none of its recipients is elsewhere."""
-    if all(isinstance(delivery.target, Local | Answer) for delivery in message.deliveries):
+    message = await plan_lan(message, snapshot, hooks)
+    if all(isinstance(delivery.target, Local | Answer | Lan) for delivery in message.deliveries):
         return message
     origin = message.origin
     user = snapshot.directory.users.get(origin.user) if origin.user is not None else None

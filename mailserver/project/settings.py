@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "mailserver.work",
     "mailserver.leases",
     "mailserver.connectors",
+    "mailserver.lan",
     "protocols",
     "workers",
 ]

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from mailserver import clock
-from mailserver.addressing.resolve import Local, Remote, Unknown, resolve
+from mailserver.addressing.resolve import Answer, Lan, Local, Remote, Unknown, resolve
 from mailserver.config.catalog import (
     DEFAULT_DOMAIN,
     DISABLE_DSN,
@@ -24,6 +24,7 @@ from mailserver.config.catalog import (
 from mailserver.config.snapshot import Snapshot, User
 from mailserver.errors import Kind, MailError
 from mailserver.hooks.events import MailFromGiven, RecipientGiven
+from mailserver.lan.planning import ask_rules
 from mailserver.mime.headers import header_section, summarise
 from mailserver.pipeline.filing import RefusedMessage, build_refusal, build_unit
 from mailserver.pipeline.message import IncomingMessage, Origin
@@ -151,7 +152,8 @@ class SmtpHandler:
     ) -> bytes | None:
         """Put it into the transaction, or give the reply that refuses it."""
         address = recipient.address
-        target = resolve(address, snapshot)
+        hooks, reverse_path = self._connection.hooks, transaction.mail.reverse_path
+        target = await ask_rules(address, snapshot, hooks, reverse_path, check=True)
         sender, size = transaction.sending_user, transaction.mail.size
         refusal = policy.refuse_recipient(self._service, self._standing(session), address, target, sender, size)
         if refusal is not None or isinstance(target, Unknown):
@@ -203,7 +205,7 @@ class SmtpHandler:
             return replies.misunderstood(error)
         if isinstance(target, Local):
             return replies.verified(str(target.user.address))
-        return replies.CANNOT_VERIFY if isinstance(target, Remote) else replies.USER_UNKNOWN
+        return replies.USER_UNKNOWN if isinstance(target, Unknown | Answer) else replies.CANNOT_VERIFY
 
     # ------------------------------------------------------------ the message
 
@@ -228,7 +230,7 @@ class SmtpHandler:
         except MailError as error:
             return self._not_filed(transaction, error)
         transaction.refusals.clear()
-        goes_out = any(isinstance(delivery.target, Remote) for delivery in message.deliveries)
+        goes_out = any(isinstance(delivery.target, Remote | Lan) for delivery in message.deliveries)
         return replies.queued(message.ref) if goes_out else replies.filed(message.ref)
 
     def _make_message(

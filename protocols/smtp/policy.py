@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mailserver.addressing.resolve import Answer, Local, Target, Unknown
+from mailserver.addressing.resolve import Answer, Lan, Local, Target, Unknown
 from mailserver.config.catalog import (
     AUTHENTICATION,
     LOCAL_WITHOUT_LOGIN,
@@ -72,7 +72,7 @@ def refuse_recipient(
         return replies.PERCENT_REFUSED
     if isinstance(target, Unknown):
         return replies.USER_UNKNOWN
-    if isinstance(target, Local | Answer):
+    if isinstance(target, Local | Answer) or (isinstance(target, Lan) and target.for_strangers):
         return None
     if not standing.client.may_relay:
         return replies.RELAYING_DENIED

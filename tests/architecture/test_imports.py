@@ -27,6 +27,7 @@ MAY_IMPORT = {
         "mailserver/outqueue/housekeeping.py",
         "mailserver/outqueue/recording.py",
         "mailserver/outqueue/reporting.py",
+        "mailserver/outqueue/retargeting.py",
         "mailserver/outqueue/taking.py",
         "mailserver/vault.py",  # asks the settings which key file is this installation's
         "mailserver/store/*.py",  # but see STILL_PURE

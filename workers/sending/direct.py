@@ -41,13 +41,12 @@ from protocols.smtp.client import CannotSend, SessionOptions, SmtpClient, Stage
 from workers.sending.feed import Feed
 from workers.sending.outbound import (
     Outbound,
-    ask_return_path,
     attempts_of,
-    configured_path,
     make_transaction,
     unreached,
     untried,
 )
+from workers.sending.return_paths import return_path
 from workers.sending.sessions import MAX_ADDRESSES, SendingRun, make_own_check, open_or_plain
 
 MAX_HOSTS = 10
@@ -132,10 +131,14 @@ class DirectRun:
         self.stopping = True
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def group_of(self, one: QueuedOne) -> str:
+        """What the recipients of one transaction have in common."""
+        return one.address.domain
+
     def _add(self, outbound: Outbound) -> None:
         by_domain: dict[str, list[QueuedOne]] = {}
         for one in outbound.queued.recipients:
-            by_domain.setdefault(one.address.domain, []).append(one)
+            by_domain.setdefault(self.group_of(one), []).append(one)
         for domain, recipients in by_domain.items():
             self._count += 1
             self._pending.setdefault(domain, deque()).append(Job(outbound, domain, tuple(recipients)))
@@ -185,7 +188,7 @@ class DirectRun:
     async def _send(self, job: Job, session: _KeptSession) -> None:
         started = clock.now()
         try:
-            candidates = await self._find_candidates(job)
+            candidates = await self.find_candidates(job)
         except Held as held:
             self._feed.leave(job.recipients)
             await self._record(job, untried(job.recipients, held.minutes))
@@ -193,7 +196,7 @@ class DirectRun:
         except NoRoute as error:
             last = job.outbound.last_try
             attempts = unreached(job.recipients, error.reply, started, server=job.domain, last_try=last)
-            self._warn(job.domain, error.reply)
+            self.warn(job.domain, error.reply)
             await self._record(job, attempts)
             return
         await self._record(job, await self._try_candidates(job, candidates, session))
@@ -201,13 +204,13 @@ class DirectRun:
     async def _record(self, job: Job, attempts: Sequence[Attempt]) -> None:
         await self._run.record(job.outbound.queued.ref, attempts, job.outbound.size)
 
-    def _warn(self, domain: str, text: str) -> None:
+    def warn(self, domain: str, text: str) -> None:
         """Spec senders 4.2, item 4."""
         self._run.note_once(f"MX Send Warning - {domain}: {text}")
 
     # ------------------------------------------------------------ which servers
 
-    async def _find_candidates(self, job: Job) -> list[Candidate]:
+    async def find_candidates(self, job: Job) -> list[Candidate]:
         """Hosts that may be used, with their addresses. Raises NoRoute, Held."""
         hosts = await self._filter(job, await self._find_hosts(job))
         fresh = await self._wants_fresh(job)
@@ -296,7 +299,7 @@ class DirectRun:
                     client = await self._session_with(job, host, address, session)
                 except CannotSend as error:
                     attempts = _unreachable(job, host, error)
-                    self._warn(job.domain, f"{host.label}: {error.text}")
+                    self.warn(job.domain, f"{host.label}: {error.text}")
                     continue
                 attempts, over = await self._transact(job, host, client)
                 if over:
@@ -307,16 +310,15 @@ class DirectRun:
         """What came of it, and whether that is final for this run."""
         run, outbound = self._run, job.outbound
         started = clock.now()
-        computed = configured_path(outbound.queued, run.sender, run.snapshot)
-        path = await ask_return_path(run.tools.hooks, run.started, outbound, computed, job.recipients)
+        path = await return_path(run, outbound, job.recipients)
         delivery = await client.send(make_transaction(outbound, path, job.recipients))
         attempts = attempts_of(delivery, job.recipients, host.label, client, started, last_try=outbound.last_try)
         return attempts, not (delivery.stale or delivery.broken)
 
     async def _session_with(self, job: Job, host: Host, address: str, session: _KeptSession) -> SmtpClient:
         """The one that is kept, where it fits; else a new one. Raises CannotSend."""
-        details = await self._ask_details(job, host)
-        options = self._options(job, host, details)
+        details = await self.ask_details(job, host)
+        options = self.options(job, host, details)
         port = details.port or host.port if details is not None else host.port
         if (kept := session.fitting(address, port, options)) is not None:
             return kept
@@ -337,7 +339,7 @@ class DirectRun:
         session.keep(client, address, port, options)
         return client
 
-    async def _ask_details(self, job: Job, host: Host) -> TargetDetails | None:
+    async def ask_details(self, job: Job, host: Host) -> TargetDetails | None:
         queued = job.outbound.queued
         return await self._run.tools.hooks.on_target_found(
             TargetFound(
@@ -351,7 +353,7 @@ class DirectRun:
             )
         )
 
-    def _options(self, job: Job, host: Host, details: TargetDetails | None) -> SessionOptions:
+    def options(self, job: Job, host: Host, details: TargetDetails | None) -> SessionOptions:
         """What an override or a script says of this server (spec senders 4.3, 5.3)."""
         credentials = Credentials(LoginMethod.AUTOMATIC, host.login, host.password) if host.login else Credentials()
         options = SessionOptions(

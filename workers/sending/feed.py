@@ -27,8 +27,9 @@ Take = Callable[[int, Collection[int]], Sequence[QueuedMessage]]
 class Feed:
     """One run's. `take` is a service; it is called in a thread."""
 
-    def __init__(self, run: SendingRun, take: Take, batch: int = BATCH) -> None:
+    def __init__(self, run: SendingRun, take: Take, batch: int = BATCH, *, ask_scripts: bool = True) -> None:
         self._run = run
+        self._scripts = ask_scripts
         self._take = take
         self._batch = batch
         self._buffer: deque[Outbound] = deque()
@@ -78,7 +79,8 @@ class Feed:
             taken = await self._run.tools.offload(self._take, self._batch, frozenset(self._left_out))
             if not taken:
                 return []
-            if found := await self._ask_scripts(await self._read(taken)):
+            read = await self._read(taken)
+            if found := await self._ask_scripts(read) if self._scripts else read:
                 return found
 
     async def _read(self, taken: Sequence[QueuedMessage]) -> list[Outbound]:

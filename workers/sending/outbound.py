@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A message on its way out: what was taken from the queue, with its bytes, and what it looks like on the wire.
-
-The return path is computed in the order of spec senders 11.3: as it is stored, the Sender's setting (3.1), then the
-scripts. The null path is nobody's to change (RFC 5321 §4.5.5).
-"""
+"""A message on its way out: what was taken from the queue, with its bytes, and what it looks like on the wire."""
 
 from __future__ import annotations
 
@@ -11,11 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailserver.addressing.syntax import BadDomain, parse_domain
-from mailserver.config.snapshot import Snapshot
-from mailserver.connectors.values import SenderSettings
-from mailserver.hooks.events import ReturnPathComputed, SendCandidate, SendStarted
-from mailserver.hooks.interface import Hooks
+from mailserver.hooks.events import SendCandidate, SendStarted
 from mailserver.outqueue.values import Attempt, AttemptResult, QueuedMessage, QueuedOne
 from mailserver.store.interface import StoredContent
 from mailserver.values import Address
@@ -76,46 +68,6 @@ def make_outbound(queued: QueuedMessage, content: StoredContent) -> Outbound:
         if len(beginning) >= MAX_HEADER_BYTES:
             break
     return Outbound(queued, content, beginning[:MAX_HEADER_BYTES])
-
-
-def configured_path(queued: QueuedMessage, sender: SenderSettings, snapshot: Snapshot) -> Address | None:
-    """Spec senders 3.1. A setting that cannot be carried out leaves the path as it is."""
-    path = queued.reverse_path
-    if path is None:
-        return None
-    match sender.return_path_mode:
-        case "fixed":
-            return read_address(sender.return_path) or path
-        case "login":
-            user = snapshot.directory.find_login(queued.login) if queued.login else None
-            return user.address if user is not None else path
-        case "domain":
-            domain = read_domain(sender.return_path)
-            return Address(path.local, domain) if domain else path
-    return path
-
-
-async def ask_return_path(
-    hooks: Hooks, started: SendStarted, outbound: Outbound, computed: Address | None, recipients: Sequence[QueuedOne]
-) -> Address | None:
-    """What scripts make of the path; what is no address is not used."""
-    queued = outbound.queued
-    event = ReturnPathComputed(
-        started,
-        computed,
-        queued.reverse_path,
-        queued.login,
-        tuple(one.address for one in recipients),
-        queued.queued,
-        outbound.header,
-        outbound.size,
-        queued.client,
-        queued.subject,
-    )
-    answer = await hooks.on_return_path(event)
-    if answer is None:
-        return computed
-    return None if answer.strip() in ("", "<>") else read_address(answer) or computed
 
 
 def make_transaction(
@@ -204,20 +156,3 @@ def split(recipients: Sequence[QueuedOne], most: int) -> list[Sequence[QueuedOne
     if not most:
         return [recipients]
     return [recipients[start : start + most] for start in range(0, len(recipients), most)]
-
-
-def read_address(text: str) -> Address | None:
-    """An address that a person or a script wrote, with or without angle brackets."""
-    local, at, domain = text.strip().removeprefix("<").removesuffix(">").rpartition("@")
-    found = read_domain(domain)
-    if not at or not local or not found or any(ord(letter) < 33 or letter in "<>" for letter in local):
-        return None
-    return Address(local, found)
-
-
-def read_domain(text: str) -> str:
-    """The domain's usual form, empty for what is none."""
-    try:
-        return parse_domain(text.strip().lstrip("@*"))
-    except BadDomain:
-        return ""

@@ -20,14 +20,13 @@ from protocols.smtp.client import CannotSend, SessionOptions, SmtpClient, Stage
 from workers.sending.feed import Feed
 from workers.sending.outbound import (
     Outbound,
-    ask_return_path,
     attempts_of,
-    configured_path,
     make_transaction,
     split,
     unreached,
     untried,
 )
+from workers.sending.return_paths import return_path
 from workers.sending.sessions import SendingRun, find_addresses, make_own_check, open_any
 
 MESSAGES_FOR_A_SESSION = 4
@@ -249,9 +248,7 @@ class RelayRun:
 
     async def _send_part(self, client: SmtpClient, outbound: Outbound, recipients: Sequence[QueuedOne]) -> SmtpClient:
         run = self._run
-        computed = configured_path(outbound.queued, run.sender, run.snapshot)
-        reverse_path = await ask_return_path(run.tools.hooks, run.started, outbound, computed, recipients)
-        transaction = make_transaction(outbound, reverse_path, recipients)
+        transaction = make_transaction(outbound, await return_path(run, outbound, recipients), recipients)
         started = clock.now()
         delivery = await client.send(transaction)
         if delivery.stale and client.sent:

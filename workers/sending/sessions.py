@@ -47,6 +47,8 @@ class SendingRun:
     started: SendStarted
     snapshot: Snapshot
     log_file: str
+    scripts: bool = True
+    """The scripts of Senders have a say; LAN forwarding has its own."""
     sessions: int = 0
     notes: set[str] = field(default_factory=set)
 
@@ -83,6 +85,8 @@ class SendingRun:
             self.told.wire(f"[{number}] {line}")
 
         async def ask(command: str, reply: str) -> str | None:
+            if not self.scripts:
+                return None
             return await self.tools.hooks.on_remote_reply(RemoteReplied(self.started, command, reply))
 
         return await open_session(address, port, options, say, ask)

@@ -213,7 +213,7 @@ def test_stopping_finishes_what_is_on_the_wire_and_frees_the_rest(office: Sendin
 def test_a_server_that_falls_silent_does_not_keep_a_stop_waiting(
     office: SendingOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.delivery.FINISH_SECONDS", 0.2)
+    monkeypatch.setattr("workers.sending.leaving.FINISH_SECONDS", 0.2)
     ids = make_queued("u@r.example")
     with RemoteSmtp(answers={"end": SILENCE}) as server:
         office.stop(office.relay(server.port), lambda: "DATA" in server.commands)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""The end of a run, and its end before its time: what is on the wire is finished, and the rest is free again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from mailserver.connectors.values import TaskResult
+from mailserver.outqueue.taking import give_back
+from workers.sending.feed import Feed
+from workers.sending.sessions import SendingRun
+
+FINISH_SECONDS = 8.0
+
+
+class Stoppable(Protocol):
+    """What can be asked to come to an end."""
+
+    async def finish(self) -> None: ...
+
+
+async def stopping_gently(sending: Stoppable, work: Coroutine[Any, Any, TaskResult]) -> TaskResult:
+    """Do the work. Being cancelled lets sessions end what they are at, within FINISH_SECONDS."""
+    working = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        finishing = asyncio.ensure_future(sending.finish())
+        await asyncio.wait({finishing}, timeout=FINISH_SECONDS)
+        for task in (finishing, working):
+            task.cancel()
+        await asyncio.gather(finishing, working, return_exceptions=True)
+        raise
+
+
+async def leave(run: SendingRun, feed: Feed) -> None:
+    """Also when it is cancelled once more: what was taken and not begun is free again."""
+
+    async def give_everything_back() -> None:
+        await run.recorder.close()
+        await feed.close()
+        await run.tools.offload(give_back, run.owner)
+
+    await asyncio.shield(give_everything_back())
