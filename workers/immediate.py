@@ -37,7 +37,8 @@ POLL_SECONDS = 10.0
 FIRST_REST_SECONDS = 10.0
 LONGEST_REST_SECONDS = 300.0
 BUSY_LOOK_SECONDS = 0.5
-"""While everybody sends already, what comes in is found by them: looking more often would only cost."""
+"""While somebody sends already, what comes in is mostly found by him: looking at each notice would cost as much as
+sending does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,6 @@ class ImmediateSending(threading.Thread):
         self._ending = threading.Event()
         self._active: dict[str, asyncio.Task[None]] = {}
         self._resting: dict[str, tuple[float, float]] = {}
-        self._known: frozenset[str] = frozenset()
 
     def wake(self) -> None:
         """Something may have come into the queue; from any thread."""
@@ -115,7 +115,7 @@ class ImmediateSending(threading.Thread):
         self._loop = None
 
     async def _wait(self) -> None:
-        if self._known and self._known <= set(self._active):
+        if self._active:
             await asyncio.sleep(BUSY_LOOK_SECONDS)
         try:
             async with asyncio.timeout(POLL_SECONDS):
@@ -135,7 +135,6 @@ class ImmediateSending(threading.Thread):
 
     def _find_due(self, active: frozenset[str]) -> list[Job]:
         jobs = [job for source in self._sources for job in source()]
-        self._known = frozenset(job.key for job in jobs)
         now = time.monotonic()
         free = [job for job in jobs if job.key not in active and self._resting.get(job.key, (0.0, 0.0))[0] <= now]
         return [job for job in free if job.has_due()]

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench import collecting, store
+from tests.bench import collecting, relaying, store
 from tests.bench import peer as peers
 from tests.bench.drivers import Pop3Load, Result, SmtpLoad, run_driver
 from tests.bench.imap import ImapBench
@@ -141,6 +141,8 @@ def measure(say: Callable[[str], None], messages: int, rounds: int) -> None:
         for row in ImapBench(ours, peer, quick=rounds == 1).rows():
             say(row.line())
         for row in collecting.rows(rounds) if peer is not None else ():
+            say(row.line())
+        for row in relaying.rows(rounds, messages):
             say(row.line())
         after = Row("memory after this load", "", [ours.memory_bytes() / 1e6], unit=" MB")
         say(after.line())

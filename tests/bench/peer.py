@@ -123,7 +123,9 @@ def is_installed() -> bool:
 class Peer:
     """The two, running; use it as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, relay_port: int | None = None) -> None:
+        """With `relay_port`, mail for others goes on to that port of this machine."""
+        self._relay_port = relay_port
         self.folder = Path(tempfile.mkdtemp(prefix="pillarbox-peer-"))
         self.smtp_port, self.pop3_port, self.imap_port = free_port(), free_port(), free_port()
         self._dovecot: subprocess.Popen[bytes] | None = None
@@ -165,7 +167,8 @@ class Peer:
         for name in ("postfix", "queue", "postfix-data"):
             (self.folder / name).mkdir()
         shutil.chown(self.folder / "postfix-data", "postfix")
-        (configuration / "main.cf").write_text(MAIN_CF.format(folder=self.folder))
+        relay = f"relayhost = [127.0.0.1]:{self._relay_port}\n" if self._relay_port else ""
+        (configuration / "main.cf").write_text(MAIN_CF.format(folder=self.folder) + relay)
         (configuration / "master.cf").write_text(MASTER_CF.format(smtp=self.smtp_port))
         self._postfix("start")
         wait_until(lambda: _answers(self.smtp_port), 20, "Postfix")

@@ -31,6 +31,8 @@ from workers.sending.sessions import SendingRun, find_addresses, make_own_check,
 
 MESSAGES_FOR_A_SESSION = 4
 """A further session is worth while when so many messages wait for each one there is."""
+BUSY_MESSAGES = 20
+LINGER_SECONDS = (0.05, 0.1, 0.1, 0.1, 0.15, 0.25, 0.25)
 NO_SERVER = "No relay server is named in the connection {name}. Name your provider's server for outgoing mail there."
 
 
@@ -172,11 +174,16 @@ class RelayRun:
                 await self._look_again()
 
     async def _look_again(self) -> None:
-        """What has come in meanwhile is sent, too."""
-        found = await self._feed.next()
-        if found is not None:
-            self._feed.put_back(found)
-            self._begin_session()
+        """What has come in meanwhile is sent, too. After a busy time more is waited for, a moment only: messages that
+        come in one by one are then taken together, and find their sessions open."""
+        busy = self._run.sent >= BUSY_MESSAGES and not self._run.sender.only_waiting_at_start
+        for pause in LINGER_SECONDS if busy else (0.0,):
+            await asyncio.sleep(pause)
+            found = None if self.stopping else await self._feed.next()
+            if found is not None:
+                self._feed.put_back(found)
+                self._begin_session()
+                return
 
     @property
     def _over(self) -> bool:

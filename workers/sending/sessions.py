@@ -50,6 +50,8 @@ class SendingRun:
     scripts: bool = True
     """The scripts of Senders have a say; LAN forwarding has its own."""
     sessions: int = 0
+    sent: int = 0
+    """Messages of which something was said so far."""
     notes: set[str] = field(default_factory=set)
 
     @property
@@ -73,6 +75,7 @@ class SendingRun:
             reply = attempt.reply.replace("\n", " ")
             logs.session(self.log_file, f"{ref} {attempt.result.value} {attempt.server or '-'}: {reply}")
         if tried:
+            self.sent += 1
             self.told.advance(1, size)
 
     async def open(self, address: str, port: int, options: SessionOptions) -> SmtpClient:
