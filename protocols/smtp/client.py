@@ -365,6 +365,7 @@ class SmtpClient:
             pass
         finally:
             self._wire.close()
+        await self._wire.wait_closed(QUIT_SECONDS)
 
     def abort(self) -> None:
         """End it at once."""

@@ -32,6 +32,7 @@ class ClientWire(asyncio.Protocol):
         self._drain: asyncio.Future[None] | None = None
         self._paused = False
         self._problem = ""
+        self._ended = asyncio.Event()
 
     # ------------------------------------------------------------ what asyncio tells
 
@@ -54,6 +55,7 @@ class ClientWire(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._ended.set()
         self._fail(f"The connection was lost ({describe(error)})." if error else "The server closed the connection.")
 
     def pause_writing(self) -> None:
@@ -161,6 +163,14 @@ class ClientWire(asyncio.Protocol):
     def close(self) -> None:
         if self.transport is not None:
             self.transport.close()
+
+    async def wait_closed(self, seconds: float) -> None:
+        """Until the connection is gone; a peer that does not take part in that is left."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            self.abort()
 
     def abort(self) -> None:
         if self.transport is not None:
