@@ -24,12 +24,18 @@ from admin_ui.site import console
 from admin_ui.tags import tag
 from admin_ui.unfolded import PasswordInput, SelectMultiple
 from mailserver.connectors import services
-from mailserver.connectors.models import Collector, RunTask
+from mailserver.connectors.models import Collector, Connection, RunTask
 
 
 class CollectorForm(ServiceForm[Collector]):
     """Everything; what the chosen method does not need is hidden, and not checked."""
 
+    connections = forms.ModelMultipleChoiceField(
+        queryset=Connection.objects.all(),
+        required=False,
+        widget=SelectMultiple(),
+        help_text="It runs whenever one of these does.",
+    )
     password = forms.CharField(
         required=False,
         strip=False,
@@ -61,9 +67,6 @@ class CollectorAdmin(ServiceAdmin[Collector]):
         "A Collector fetches the mail from a mailbox at your provider and gives it to your users. Add one with the +"
         " button: it asks for what it needs, and tries it."
     )
-
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        return super().formfield_for_manytomany(db_field, request, **{**kwargs, "widget": SelectMultiple()})
 
     def get_fieldsets(self, request: HttpRequest, obj: Collector | None = None) -> Any:
         return (

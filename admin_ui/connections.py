@@ -62,6 +62,7 @@ SENDER_FIELDS = (
 """Columns of the Sender that are on the Connection's page."""
 
 RELAY, DIRECT = "method == 'smtp-relay'", "method == 'smtp-direct'"
+LABELS: dict[str, str] = {"enabled": "Send", "login_method": "Log in with", "username": "User name"}
 HELP: dict[str, str] = {
     "enabled": "Off: this Connection only collects. Its mail waits, unless another Sender takes it.",
     "method": "To each recipient's server works well only with a fixed address that has a reverse DNS name, on a line"
@@ -115,6 +116,7 @@ class ConnectionForm(ServiceForm[Connection]):
             field = Sender._meta.get_field(name)
             self.initial.setdefault(name, getattr(sender, field.attname))  # type: ignore[union-attr]
             self.fields[name].help_text = HELP.get(name, self.fields[name].help_text)
+            self.fields[name].label = LABELS.get(name, self.fields[name].label)
         for name, rows in MANY_LINES.items():
             self.fields[name].widget.attrs["rows"] = rows
         login = self.fields["login_method"]

@@ -79,9 +79,9 @@ class ConditionsField(forms.Field):
 class DownloadRuleForm(ServiceForm[DownloadRule]):
     """Conditions and one action."""
 
-    conditions = ConditionsField(required=False, label="When")
+    conditions = ConditionsField(required=False, label="If")
     match_all = forms.TypedChoiceField(
-        label="If", choices=MATCHES, coerce=lambda text: text == "all", widget=Select(), initial="all"
+        label="Needed", choices=MATCHES, coerce=lambda text: text == "all", widget=Select(), initial="all"
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -117,7 +117,7 @@ class DownloadRuleAdmin(ServiceAdmin[DownloadRule]):
         return [console.page("<int:rule>/move/<str:way>/", move_rule, "rule-move"), *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: DownloadRule | None = None) -> Any:
-        return ((None, {"fields": ("name", "enabled", "match_all", "conditions", "action", "targets")}),)
+        return ((None, {"fields": ("name", "enabled", "conditions", "match_all", "action", "targets")}),)
 
     @admin.display(description="Rule", ordering="name")
     def rule(self, rule: DownloadRule) -> str:

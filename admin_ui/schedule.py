@@ -35,6 +35,10 @@ class ScheduleItemForm(ServiceForm[ScheduleItem]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial["days"] = list(self.instance.days)
+        self.fields["deny"].label = "Block these times"
+        self.fields["deny"].help_text = "Nothing runs then, whatever other items say."
+        self.fields["every_minutes"].label = "Every (minutes)"
+        self.fields["mode"].label = "How often"
         self.fields["to_default"].help_text = "Those that are default ones at that moment."
         self.fields["every_minutes"].help_text = "Counted from the first of the two times."
         self.fields["end"].help_text = "A range cannot pass midnight: for 21:00 to 09:00 make two items."
