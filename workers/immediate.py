@@ -36,6 +36,8 @@ log = logging.getLogger("pillarbox.sending")
 POLL_SECONDS = 10.0
 FIRST_REST_SECONDS = 10.0
 LONGEST_REST_SECONDS = 300.0
+BUSY_REST_SECONDS = 2.0
+"""While somebody else has the lease: he sends what is there, and whatever comes in until he is done."""
 BUSY_LOOK_SECONDS = 0.5
 """While somebody sends already, what comes in is mostly found by him: looking at each notice would cost as much as
 sending does."""
@@ -53,6 +55,17 @@ class Job:
     connection: int | None = None
     sender: int | None = None
     """Both None: no history is kept of it."""
+    settings: object = None
+    """What it is done with: a job that failed rests until that has changed, or for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """Until when (by the monotonic clock), how long that is, and what had failed."""
+
+    until: float
+    seconds: float
+    settings: object
 
 
 def sender_jobs(run_sender: RunSender) -> Callable[[], list[Job]]:
@@ -67,6 +80,7 @@ def sender_jobs(run_sender: RunSender) -> Callable[[], list[Job]]:
             perform=lambda owner, told, tools: run_sender(sender, owner, told, tools),
             connection=sender.connection,
             sender=sender.id,
+            settings=sender,
         )
 
     return lambda: [make(sender) for sender in read_senders() if sender.enabled and sender.send_immediately]
@@ -83,7 +97,7 @@ class ImmediateSending(threading.Thread):
         self._look = asyncio.Event()
         self._ending = threading.Event()
         self._active: dict[str, asyncio.Task[None]] = {}
-        self._resting: dict[str, tuple[float, float]] = {}
+        self._resting: dict[str, _Rest] = {}
 
     def wake(self) -> None:
         """Something may have come into the queue; from any thread."""
@@ -108,6 +122,8 @@ class ImmediateSending(threading.Thread):
                 await self._begin_what_is_due()
             except (MailError, DatabaseError, InterfaceError) as error:
                 log.warning("the queue cannot be looked at: %s", error)
+            except Exception:  # our bug; without this thread no mail would leave until the next start
+                log.exception("the queue cannot be looked at")
             await self._wait()
         for task in self._active.values():
             task.cancel()
@@ -136,14 +152,19 @@ class ImmediateSending(threading.Thread):
     def _find_due(self, active: frozenset[str]) -> list[Job]:
         jobs = [job for source in self._sources for job in source()]
         now = time.monotonic()
-        free = [job for job in jobs if job.key not in active and self._resting.get(job.key, (0.0, 0.0))[0] <= now]
-        return [job for job in free if job.has_due()]
+        return [job for job in jobs if job.key not in active and not self._rests(job, now) and job.has_due()]
+
+    def _rests(self, job: Job, now: float) -> bool:
+        """A job that somebody has changed meanwhile is tried at once."""
+        rest = self._resting.get(job.key)
+        return rest is not None and rest.until > now and rest.settings == job.settings
 
     async def _do(self, job: Job, tools: WorkerTools) -> None:
         owner = leases.make_owner()
-        done = False
+        done = busy = False
         try:
             if not await tools.offload(leases.acquire, job.lease, owner, runs.LEASE_SECONDS):
+                busy = True
                 return
             try:
                 done = await _Sending(job, owner, tools).send()
@@ -151,20 +172,22 @@ class ImmediateSending(threading.Thread):
                 await asyncio.shield(tools.offload(leases.release, job.lease, owner))
         except MailError as error:
             log.warning("%s: %s", job.name, error)
+        except Exception:  # the task wrapper: one job must not end the others
+            log.exception("our bug in %s", job.name)
         finally:
             self._active.pop(job.key, None)
-            self._rest(job.key, done)
             if done:
+                self._resting.pop(job.key, None)
                 self._look.set()
+            else:
+                self._rest(job, 0.0 if busy else FIRST_REST_SECONDS)
 
-    def _rest(self, key: str, done: bool) -> None:
-        """What came to nothing is not tried again at once, each time later."""
-        if done:
-            self._resting.pop(key, None)
-            return
-        before = self._resting.get(key, (0.0, 0.0))[1]
-        seconds = min(LONGEST_REST_SECONDS, before * 2 or FIRST_REST_SECONDS)
-        self._resting[key] = (time.monotonic() + seconds, seconds)
+    def _rest(self, job: Job, seconds: float) -> None:
+        """What came to nothing is not tried again at once, each time later; what somebody else does, a little later."""
+        rest = self._resting.get(job.key)
+        if seconds and rest is not None and rest.settings == job.settings:
+            seconds = min(LONGEST_REST_SECONDS, max(seconds, 2 * rest.seconds))
+        self._resting[job.key] = _Rest(time.monotonic() + (seconds or BUSY_REST_SECONDS), seconds, job.settings)
 
 
 class _Sending:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mailserver.connectors import runs
+from mailserver.connectors import runs, services
 from mailserver.connectors.models import Connection, ConnectionRun, Sender
 from mailserver.connectors.values import Outcome, TaskResult
 from mailserver.leases import services as leases
 from mailserver.outqueue.taking import sender_lease
+from tests.support.bugs import BugCatcher
 from tests.support.performing import Office
 from tests.support.queueing import make_queued
 from tests.support.waiting import wait_until
@@ -76,7 +77,7 @@ def test_nothing_to_send_is_no_run(internet: Connection, sending: ImmediateSendi
 def test_while_somebody_else_has_the_lease_it_waits(
     internet: Connection, sending: ImmediateSending, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(immediate, "FIRST_REST_SECONDS", 0.01)
+    monkeypatch.setattr(immediate, "BUSY_REST_SECONDS", 0.01)
     lease, other = sender_lease(Sender.objects.get().pk), leases.make_owner()
     assert leases.acquire(lease, other, 60)
     make_queued("a@remote.example")
@@ -114,6 +115,40 @@ def test_what_fails_rests(internet: Connection, sending: ImmediateSending, offic
     (run,) = wait_until(lambda: [run for run in runs.list_runs() if run.finished], 10, "the history")
     assert (run.outcome, run.tasks[0].text) == ("failed", "No relay server is named.")
     assert office.events.count("send Internet") == 1
+
+
+def test_what_failed_is_tried_at_once_when_somebody_has_changed_it(
+    internet: Connection, sending: ImmediateSending, office: Office
+) -> None:
+    office.results["Internet"] = TaskResult(Outcome.FAILED, "No relay server is named.")
+    office.leave.add("a@remote.example")
+    make_queued("a@remote.example")
+    sending.wake()
+    wait_until(lambda: sending._resting, 10, "the rest")
+    office.results.clear()
+    office.leave.clear()
+    services.update_connection(internet.pk, servers=[services.ServerInput("relay.example.com")])
+    sending.wake()
+    wait_until(happened(office, "sent a@remote.example"), 10, "the next attempt")
+
+
+def test_a_bug_does_not_end_it(
+    internet: Connection, tools: WorkerTools, office: Office, bug_catcher: BugCatcher
+) -> None:
+    bugs = [ValueError("first"), ValueError("second")]
+
+    def source() -> list[immediate.Job]:
+        if bugs:
+            raise bugs.pop()
+        return sender_jobs(office.run_sender)()
+
+    thread = ImmediateSending(lambda: tools, [source])
+    thread.start()
+    make_queued("a@remote.example")
+    wait_until(lambda: thread.wake() or "sent a@remote.example" in office.events, 20, "the message")
+    thread.end()
+    assert "first" in bug_catcher.report()
+    bug_catcher.bugs.clear()
 
 
 def test_a_long_one_is_seen_and_can_be_stopped(internet: Connection, sending: ImmediateSending, office: Office) -> None:
