@@ -74,6 +74,9 @@ def configure(office: Installation, remote: RemoteSmtp, *, at_once: str) -> None
     file = office.data.with_name("office.yaml")
     file.write_text(OFFICE.format(password=PASSWORD, port=remote.port, at_once=at_once))
     office.manage("importconfig", str(file))
+    wait_until(
+        lambda: "  worker " in office.manage("status", check=False), 60, "the worker, which is there a little later"
+    )
 
 
 def submit(office: Installation, count: int = MESSAGES) -> None:
