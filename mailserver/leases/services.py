@@ -18,6 +18,9 @@ from django.db import IntegrityError, transaction
 from mailserver import clock
 from mailserver.leases.models import Lease
 
+GONE = timedelta(minutes=10)
+"""A holder whose lease ran out while the database was away may renew it afterwards, if nobody else took it."""
+
 
 def make_owner() -> str:
     """A name that no other holder has had: `host:pid:start of the process:chance`."""
@@ -69,6 +72,11 @@ def find_holder(name: str) -> str | None:
 def holds_any(owner: str) -> bool:
     """Whether this owner is alive and has a lease, whichever."""
     return not is_dead(owner) and Lease.objects.filter(owner=owner, until__gt=clock.now()).exists()
+
+
+def is_gone(owner: str) -> bool:
+    """Whether this owner is dead, or has had no lease for so long that he will not come back for it."""
+    return is_dead(owner) or not Lease.objects.filter(owner=owner, until__gt=clock.now() - GONE).exists()
 
 
 def is_dead(owner: str) -> bool:

@@ -77,13 +77,13 @@ def give_back(owner: str, ids: Collection[int] | None = None) -> int:
 
 
 def has_due(sender: SenderSettings) -> bool:
-    """Whether `take` would find something now; changes nothing."""
-    return bool(_choose(_Choice(Route.SENDERS, sender.id, SendingOrder()), 1, None, ()))
+    """Whether `take` would find something now, or something that a dead worker left claimed; changes nothing."""
+    return bool(_choose(_Choice(Route.SENDERS, sender.id, SendingOrder()), 1, None, ())) or _is_abandoned(Route.SENDERS)
 
 
 def has_due_lan() -> bool:
-    """Whether `take_lan` would find something now."""
-    return _due(Route.LAN, clock.now()).exists()
+    """Whether `take_lan` would find something now, or something that a dead worker left claimed."""
+    return _due(Route.LAN, clock.now()).exists() or _is_abandoned(Route.LAN)
 
 
 def count_due(sender: SenderSettings | None = None) -> int:
@@ -136,13 +136,12 @@ def _claim(choice: _Choice, owner: str, ids: Sequence[int]) -> None:
 
 
 def _void_stale_claims(choice: _Choice, lease: str, owner: str) -> int:
-    """Claims of whoever had the lease before: he is gone, or has lost it."""
-    claimed = QueuedRecipient.objects.filter(claim__gt="").exclude(claim=owner).order_by()
-    stale = [
-        id_
-        for id_, sender, route in claimed.values_list("pk", "sender_id", "route")
-        if route == choice.route and sender == choice.sender
-    ]
+    """Claims of whoever had the lease before: he is gone, or has lost it. And those of the dead for Senders that are
+    not asked any more: nobody else would ever look at them."""
+    claimed = QueuedRecipient.objects.filter(claim__gt="", route=choice.route).exclude(claim=owner).order_by()
+    rows = list(claimed.values_list("pk", "sender_id", "claim"))
+    dead = {claim for claim in {claim for _, _, claim in rows} if leases.is_gone(claim)}
+    stale = [id_ for id_, sender, claim in rows if sender == choice.sender or claim in dead]
     if not stale:
         return 0
     with transaction.atomic():
@@ -150,6 +149,12 @@ def _void_stale_claims(choice: _Choice, lease: str, owner: str) -> int:
             raise MailError(Kind.IN_USE, f"the lease {lease} is not ours any more")
         free = QueuedRecipient.objects.exclude(claim=owner)
         return sum(free.filter(pk__in=chunk).update(claim="") for chunk in in_chunks(stale))
+
+
+def _is_abandoned(route: Route) -> bool:
+    """Whether something is claimed by somebody who is gone: who sends next makes it free again."""
+    claimed = QueuedRecipient.objects.filter(claim__gt="", route=route, status=QueuedRecipient.Status.WAITING)
+    return not all(map(leases.holds_any, claimed.order_by().values_list("claim", flat=True).distinct()))
 
 
 # ---------------------------------------------------------------- choosing

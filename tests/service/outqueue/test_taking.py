@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from mailserver import clock
+from mailserver.connectors.models import Sender
 from mailserver.connectors.values import SenderSettings
 from mailserver.errors import Kind, MailError
 from mailserver.leases import services as leases
@@ -102,6 +103,7 @@ NOT_NOW = [
 def test_what_is_not_to_be_sent_now(columns: dict[str, object], still_clock: StillClock) -> None:
     sender = make_sender()
     lease_sender(sender)
+    assert leases.acquire("another", "somebody", 300)
     shifted = {name: clock.now() + value if isinstance(value, timedelta) else value for name, value in columns.items()}
     make_queued(**shifted)
     assert not has_due(sender)
@@ -169,9 +171,39 @@ def test_claims_of_the_dead_are_void(sender: SenderSettings) -> None:
     other = make_sender()
     (mine,) = make_queued(claim="dead", sender_id=sender.id)
     (others,) = make_queued(claim="busy", sender_id=other.id)
+    lease_sender(other, "busy")
     (lan,) = make_queued(claim="lan", route="lan")
     assert [one.id for message in take(sender, "me", 9) for one in message.recipients] == [mine]
     assert (row(others).claim, row(lan).claim) == ("busy", "lan")
+
+
+def test_what_a_dead_worker_left_is_due_though_nothing_else_is(sender: SenderSettings) -> None:
+    (id_,) = make_queued()
+    (lan,) = make_queued(route="lan", lan_server="10.0.0.5")
+    assert leases.acquire(LAN_LEASE, "me", 300)
+    take(sender, "me", 10)
+    take_lan("me", 10)
+    assert not has_due(sender)
+    assert not has_due_lan()
+    leases.release(sender_lease(sender.id), "me")
+    leases.release(LAN_LEASE, "me")
+    assert has_due(sender)
+    assert has_due_lan()
+    assert leases.acquire(sender_lease(sender.id), "successor", 300)
+    assert leases.acquire(LAN_LEASE, "successor", 300)
+    assert [one.id for message in take(sender, "successor", 10) for one in message.recipients] == [id_]
+    assert [one.id for message in take_lan("successor", 10) for one in message.recipients] == [lan]
+
+
+def test_what_was_claimed_for_a_sender_that_is_gone_is_anybodys(sender: SenderSettings) -> None:
+    (id_,) = make_queued()
+    take(sender, "me", 10)
+    leases.release(sender_lease(sender.id), "me")
+    Sender.objects.filter(pk=sender.id).update(enabled=False)
+    other = make_sender()
+    lease_sender(other, "other")
+    assert has_due(other)
+    assert [one.id for message in take(other, "other", 10) for one in message.recipients] == [id_]
 
 
 def test_the_first_sender_that_fits_takes_it() -> None:
