@@ -21,6 +21,7 @@ BY_DETAIL: dict[str, str] = {
     "4.7": "The other server could not be reached, or did not take the message, for too long.",
     "6.7": "The other server cannot take an address with letters beyond plain Latin.",
     "7.1": "The other server does not accept this message from here. Perhaps it takes it for spam.",
+    "7.5": "The connection to the other server could not be encrypted. An administrator has to look at this.",
     "7.8": "Our server could not log in at the server that sends for it. An administrator has to look at this.",
 }
 BY_SUBJECT: dict[str, str] = {

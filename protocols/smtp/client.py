@@ -18,7 +18,7 @@ import ssl
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from mailserver.connectors.values import Credentials, Encryption, LoginMethod
@@ -26,6 +26,7 @@ from protocols.sasl.client import BadChallenge, ClientMechanism, LoginImpossible
 from protocols.smtp.client_grammar import (
     NO_EXTENSIONS,
     DotStuffer,
+    OutgoingRecipient,
     Reply,
     format_mail,
     format_rcpt,
@@ -46,6 +47,13 @@ QUIT_SECONDS = 5
 PIPELINED_BODY_BYTES = 64 * 1024
 """A message up to this size follows its recipients by BDAT without waiting; a larger one may be sent for nothing."""
 LOOPBACK = ("127.", "::1")
+NEEDS_SMTPUTF8 = Verdict(
+    Outcome.REFUSED,
+    "553 5.6.7 The server cannot take addresses or header fields with letters beyond ASCII",
+    "5.6.7",
+    remote=False,
+)
+OTHER_SIZE = "The stored message has another size than was announced."
 
 ReplyHook = Callable[[str, str], Awaitable[str | None]]
 """The last command and the reply; gives a reply to take instead (`Hooks.on_remote_reply`)."""
@@ -73,6 +81,15 @@ class CannotSend(Exception):
     def answered(self) -> bool:
         """The server was there, and said no (spec senders 3: the next one in the list is not tried then)."""
         return self.reply is not None or self.stage is Stage.LOGIN
+
+    @property
+    def deferral(self) -> str:
+        """What the queue keeps: the server's words where they are of a temporary failure, else our own. Never for
+        ever, whatever was said: the server may think otherwise by then."""
+        if self.reply is not None and 400 <= self.reply.code < 500:
+            return self.reply.text
+        status = {Stage.TLS: "4.7.5", Stage.LOGIN: "4.7.8"}.get(self.stage, "4.4.1")
+        return f"451 {status} {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +169,11 @@ class SmtpClient:
             if required:
                 raise CannotSend(Stage.TLS, "The server does not offer encryption (STARTTLS). Nothing was sent.")
             return
-        reply = await self._command("STARTTLS")
+        _check_name(self._options.name)
+        try:
+            reply = await self._command("STARTTLS")
+        except WireLost as error:
+            raise CannotSend(Stage.TLS, f"Encryption was to begin, and then: {error}") from error
         if reply.code != 220:
             if required or not self.usable:
                 raise CannotSend(Stage.TLS, f"The server refuses encryption: {reply.text}", reply)
@@ -220,12 +241,17 @@ class SmtpClient:
         impossible = self._find_obstacle(message)
         if impossible is not None:
             return self._all(message, impossible)
+        if any(beyond := [self._is_beyond(recipient) for recipient in message.recipients]):
+            return await self._send_to_others(message, beyond)
         transaction = Transaction(message, "PIPELINING" in self.extensions)
         try:
             await self._run(transaction)
         except WireLost as error:
             self._wire.abort()
             transaction.lose(str(error), self._closing)
+        except OSError as error:  # Of our disk: what goes wrong on the wire is WireLost.
+            self._wire.abort()
+            transaction.lose(f"The stored message cannot be read here: {describe(error)}.", None)
         stale = transaction.unheard and not self.usable
         self.sent += transaction.accepted
         return Delivery(transaction.outcome(), stale, transaction.broken, "DSN" in self.extensions)
@@ -236,21 +262,31 @@ class SmtpClient:
         if limit and message.size > limit:
             text = f"552 5.3.4 The message has {message.size} bytes; the server takes at most {limit}"
             return Verdict(Outcome.REFUSED, text, "5.3.4", remote=False)
-        if message.smtputf8 and "SMTPUTF8" not in self.extensions:
-            addresses = [message.reverse_path, *(recipient.address for recipient in message.recipients)]
-            if needs_smtputf8(addresses, message.header):
-                text = "553 5.6.7 The server cannot take addresses or header fields with letters beyond ASCII"
-                return Verdict(Outcome.REFUSED, text, "5.6.7", remote=False)
+        header = message.header if message.smtputf8 else b""
+        if "SMTPUTF8" not in self.extensions and needs_smtputf8([message.reverse_path], header):
+            return NEEDS_SMTPUTF8
         return None
+
+    def _is_beyond(self, recipient: OutgoingRecipient) -> bool:
+        """The server could not even be told of this recipient; a list or a forwarder may have named him."""
+        return "SMTPUTF8" not in self.extensions and needs_smtputf8([recipient.address], b"")
+
+    async def _send_to_others(self, message: OutgoingMessage, beyond: Sequence[bool]) -> Delivery:
+        """Without those that are beyond the server; the others get theirs."""
+        others = tuple(one for one, out in zip(message.recipients, beyond, strict=True) if not out)
+        delivery = await self.send(replace(message, recipients=others)) if others else Delivery(())
+        verdicts = iter(delivery.verdicts)
+        return replace(delivery, verdicts=tuple(NEEDS_SMTPUTF8 if out else next(verdicts) for out in beyond))
 
     async def _run(self, transaction: Transaction) -> None:
         message = transaction.message
+        addresses = [recipient.address for recipient in message.recipients]
         mail = format_mail(
             message.reverse_path,
             self.extensions,
             message.size,
             eight_bit=message.eight_bit,
-            smtputf8=message.smtputf8,
+            smtputf8=message.smtputf8 or needs_smtputf8([message.reverse_path, *addresses], b""),
             dsn_return=message.dsn_return,
             envelope_id=message.envelope_id,
         )
@@ -270,7 +306,13 @@ class SmtpClient:
             envelope.insert(0, b"RSET")
         self._note(envelope)
         piece = b"\r\n".join(envelope) + b"\r\n"
-        self._wire.write(piece + self._bdat(message) + b"".join(message.chunks()) if whole else piece)
+        if whole:
+            body = b"".join(message.chunks())
+            if len(body) != message.size:
+                raise WireLost(OTHER_SIZE)
+            piece += self._bdat(message) + body
+            transaction.data_begun = True
+        self._wire.write(piece)
         if self._needs_reset:
             await self._read("RSET")
             self._needs_reset = False
@@ -278,7 +320,6 @@ class SmtpClient:
         for command in recipients:
             transaction.take_recipient(await self._read(_text(command)))
         if whole:
-            transaction.data_begun = True
             self._finish(transaction, await self._read("BDAT", END_SECONDS))
         elif chunking and transaction.wanted:
             await self._send_chunk(transaction)
@@ -343,7 +384,7 @@ class SmtpClient:
             self._wire.write(piece)
             await self._wire.drain(BLOCK_SECONDS)
         if left:
-            raise WireLost("The stored message has another size than was announced.")
+            raise WireLost(OTHER_SIZE)
         self._finish(transaction, await self._read("BDAT", END_SECONDS))
 
     def _bdat(self, message: OutgoingMessage) -> bytes:
@@ -432,6 +473,8 @@ async def open_session(
 async def _connect(address: str, port: int, options: SessionOptions) -> ClientWire:
     loop = asyncio.get_running_loop()
     from_start = options.encryption is Encryption.TLS
+    if from_start:
+        _check_name(options.name)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             _, wire = await loop.create_connection(
@@ -461,6 +504,16 @@ def make_client_context(verify: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _check_name(name: str) -> None:
+    """MX records may name anything, also what the TLS library does not take for a name. Raises CannotSend."""
+    try:
+        usable = bool(name.encode("idna")) and not name.startswith(".")
+    except UnicodeError:
+        usable = False
+    if not usable:
+        raise CannotSend(Stage.TLS, f"{name} is no name that a certificate could have.")
 
 
 def _tls_text(error: BaseException, name: str) -> str:

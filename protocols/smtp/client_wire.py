@@ -15,6 +15,8 @@ from protocols.smtp.client_grammar import BadReply, Reply, ReplyReader
 
 HIGH_WATER_BYTES = 256 * 1024
 HANDSHAKE_SECONDS = 30
+MOST_UNREAD_REPLIES = 200
+"""Then nothing more is read until they have been asked for: a server that talks on and on must not fill our memory."""
 
 
 class WireLost(Exception):
@@ -48,6 +50,8 @@ class ClientWire(asyncio.Protocol):
         except BadReply as error:
             self._fail(f"The server sent something that is no SMTP reply ({error}).")
             self.abort()
+        if len(self._replies) > MOST_UNREAD_REPLIES and self.transport is not None and not self._problem:
+            self.transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> bool:
@@ -112,7 +116,10 @@ class ClientWire(asyncio.Protocol):
             await self._wait(seconds)
         if not self._replies:
             raise WireLost(self._problem)
-        return self._replies.popleft()
+        reply = self._replies.popleft()
+        if len(self._replies) == MOST_UNREAD_REPLIES and self.transport is not None and not self._problem:
+            self.transport.resume_reading()
+        return reply
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -173,6 +180,7 @@ class ClientWire(asyncio.Protocol):
             self.abort()
 
     def abort(self) -> None:
+        self._fail("The connection was ended here.")
         if self.transport is not None:
             self.transport.abort()
 

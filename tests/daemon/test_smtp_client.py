@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -203,6 +204,59 @@ async def test_what_the_server_cannot_take_is_not_sent() -> None:
     assert server.commands[1].startswith("MAIL")
 
 
+async def test_recipients_that_the_server_cannot_be_told_of(keywords: Sequence[str]) -> None:
+    """A list or a forwarder may name one in a message that needs no SMTPUTF8 itself."""
+    gruen = Address("grün", "example.org")
+    with RemoteSmtp([word for word in keywords if word != "SMTPUTF8"]) as server:
+        client = await connect(server)
+        delivery = await client.send(message(recipients=(ANN, gruen, BOB)))
+        assert outcomes(delivery) == [SENT, REFUSED, SENT]
+        assert delivery.verdicts[1].text.startswith("553 5.6.7 ")
+        assert outcomes(await client.send(message(recipients=(gruen,)))) == [REFUSED]
+        await client.quit()
+    assert server.messages[0].recipients == [f"RCPT TO:<{address}>" for address in (ANN, BOB)]
+    with RemoteSmtp() as server:
+        client = await connect(server)
+        assert outcomes(await client.send(message(recipients=(gruen,)))) == [SENT]
+        await client.quit()
+    assert server.messages[0].mail.endswith(" SMTPUTF8")
+
+
+@pytest.mark.parametrize("missing", [-3, 3])
+async def test_a_stored_message_of_another_size_is_not_sent(missing: int) -> None:
+    """What is too much would be taken for commands, and what is too little would swallow the next ones."""
+    with RemoteSmtp(WAYS["chunking"]) as server:
+        client = await connect(server)
+        delivery = await client.send(replace(message(), size=len(TEXT) + missing))
+        assert outcomes(delivery) == [DEFERRED, DEFERRED]
+        assert not client.usable
+    assert server.messages == []
+
+
+async def test_a_stored_message_that_cannot_be_read(keywords: Sequence[str]) -> None:
+    def chunks() -> Iterator[bytes]:
+        raise FileNotFoundError(2, "No such file or directory")
+        yield b""
+
+    with RemoteSmtp(keywords) as server:
+        client = await connect(server)
+        delivery = await client.send(replace(message(), chunks=chunks))
+        assert outcomes(delivery) == [DEFERRED, DEFERRED]
+        assert "cannot be read here: No such file" in delivery.verdicts[0].text
+    assert server.messages == []
+
+
+async def test_a_server_that_talks_without_end() -> None:
+    """Nothing is lost of what was asked for, and of the rest not more is read than fits into buffers."""
+    flood = b"250 2.0.0 taken\r\n" + b"250 blah\r\n" * 500_000
+    with RemoteSmtp(answers={"end": flood}) as server:
+        client = await connect(server)
+        assert outcomes(await client.send(message())) == [SENT, SENT]
+        await asyncio.sleep(0.3)
+        assert len(client._wire._replies) < 100_000
+        assert (await client.send(message())).stale
+
+
 async def test_what_mail_and_rcpt_carry() -> None:
     recipient = OutgoingRecipient(ANN, "SUCCESS,DELAY", "rfc822;a@b.example")
     sent = replace(message(), recipients=(recipient,), eight_bit=True, dsn_return="FULL", envelope_id="id1")
@@ -242,6 +296,24 @@ async def test_tls_that_is_refused() -> None:
         await client.quit()
         with pytest.raises(CannotSend, match="refuses encryption"):
             await connect(server, replace(PLAIN, encryption=Encryption.STARTTLS))
+
+
+async def test_a_server_that_hangs_up_when_encryption_is_to_begin() -> None:
+    options = replace(PLAIN, encryption=Encryption.OPPORTUNISTIC)
+    with RemoteSmtp(answers={"STARTTLS": CLOSE}, tls=server_context()) as server, pytest.raises(CannotSend) as caught:
+        await connect(server, options)
+    assert caught.value.stage is Stage.TLS
+
+
+@pytest.mark.parametrize("from_start", [False, True])
+async def test_a_name_that_no_certificate_can_have(from_start: bool) -> None:
+    """MX records may name anything."""
+    encryption = Encryption.TLS if from_start else Encryption.OPPORTUNISTIC
+    with RemoteSmtp(tls=server_context(), tls_from_start=from_start) as server:
+        for name in (f"{'x' * 64}.example", ".example", "a..example"):
+            with pytest.raises(CannotSend) as caught:
+                await connect(server, replace(PLAIN, name=name, encryption=encryption))
+            assert caught.value.stage is Stage.TLS
 
 
 async def test_words_before_the_handshake_end_the_session() -> None:

@@ -413,13 +413,9 @@ def _scripted(preference: int, text: str) -> Host:
 
 
 def _unreachable(job: Job, host: Host, error: CannotSend) -> list[Attempt]:
-    """A session that did not come about. The server's words where it said some; never for ever, for another of the
-    domain's servers may think otherwise by then."""
-    reply = error.reply.text if error.reply is not None and error.reply.code < 500 else f"451 4.4.1 {error.text}"
-    last = job.outbound.last_try
-    return unreached(
-        job.recipients, reply, clock.now(), server=host.label, reached=error.reply is not None, last_try=last
-    )
+    """A session that did not come about: another of the domain's servers may think otherwise."""
+    last, reached = job.outbound.last_try, error.reply is not None
+    return unreached(job.recipients, error.deferral, clock.now(), server=host.label, reached=reached, last_try=last)
 
 
 def _detailed(options: SessionOptions, details: TargetDetails) -> SessionOptions:

@@ -144,9 +144,7 @@ class RelayRun:
 
     async def _defer_everything(self, error: CannotSend) -> None:
         """Whatever could be sent now waits for its next try; its age goes on (spec senders 7.3)."""
-        reply = error.reply.text if error.reply is not None else f"451 4.4.1 {error.text}"
-        reply = reply if reply.startswith("4") else f"451 4.4.1 {error.text}"
-        await self._record_everything(lambda recipients: unreached(recipients, reply, clock.now()))
+        await self._record_everything(lambda recipients: unreached(recipients, error.deferral, clock.now()))
 
     async def _record_everything(self, judge: Callable[[Sequence[QueuedOne]], list[Attempt]]) -> None:
         """The same of whatever waits."""

@@ -146,6 +146,7 @@ def test_a_wrong_password_is_told_and_nothing_is_lost(office: SendingOffice) -> 
         result = office.send(office.relay(server.port, credentials=credentials))
         assert "does not accept the log-in" in result.text
         assert statuses(ids) == ["waiting"]
+        assert replies(ids)[0].startswith("451 4.7.8 127.0.0.1 port ")
         QueuedRecipient.objects.update(next_attempt=None)
         again = office.send(office.relay(server.port, credentials=Credentials(LoginMethod.PLAIN, "office", "right")))
     assert again.outcome is Outcome.OK
