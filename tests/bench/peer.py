@@ -132,12 +132,15 @@ class Peer:
 
     def __enter__(self) -> Peer:
         self.folder.chmod(0o755)
+        before = os.umask(0o022)  # Ours is stricter, and the peers' own users must read what is made here.
         try:
             self._start_dovecot()
             self._start_postfix()
         except BaseException:
             self.__exit__()
             raise
+        finally:
+            os.umask(before)
         return self
 
     def __exit__(self, *_: object) -> None:
