@@ -31,6 +31,7 @@ from mailserver.config.exchange.keys import (
     CERTIFICATE_KEYS,
     FOLDER_ACCESS_KEYS,
     HIDING_KEYS,
+    LAN_KEYS,
     POOL_KEYS,
     PUBLIC_FOLDER_KEYS,
     RULE_KEYS,
@@ -149,6 +150,7 @@ def _configuration_page() -> Iterator[str]:
         ("A download rule", meanings(RULE_FILE_KEYS, {"conditions": "All of them, or one, must hold, a list."})),
         ("A condition of a download rule", CONDITION_KEYS),
         ("An OAuth2 account", meanings(ACCOUNT_KEYS, ACCOUNT_MORE)),
+        ("A LAN forwarding rule", LAN_KEYS),
         ("The certificate", CERTIFICATE_KEYS),
     ):
         yield ""

@@ -12,6 +12,7 @@ from mailserver.config.exchange.connectors_export import export_connectors
 from mailserver.config.exchange.folders import export_public_folders, export_shared_folders
 from mailserver.config.exchange.hidings import export_hidings
 from mailserver.config.exchange.keys import SERVICE_FLAGS, SERVICE_NUMBERS, SERVICE_TEXTS, USER_FIELDS
+from mailserver.config.exchange.lan import export_lan
 from mailserver.config.stored import read_settings
 from mailserver.users.services import User, list_users, open_recoverable
 
@@ -30,6 +31,7 @@ def export_config(*, secrets: bool = False) -> Document:
         "shared_folders": export_shared_folders(),
         "global_access": _rules(None),
         **export_connectors(secrets=secrets),
+        "lan_forwarding": export_lan(secrets=secrets),
         "settings": read_settings(),
     }
     tls = read_tls() if secrets else None

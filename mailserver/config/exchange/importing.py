@@ -22,6 +22,7 @@ from mailserver.config.exchange.document import Complaints, Reading, is_null, pa
 from mailserver.config.exchange.folders import import_public_folders, import_shared_folders
 from mailserver.config.exchange.hidings import import_hidings
 from mailserver.config.exchange.keys import CERTIFICATE_KEYS, POOL_KEYS, SECTIONS
+from mailserver.config.exchange.lan import import_lan
 from mailserver.config.exchange.listeners import apply_services, read_rules, read_services, resolve_rules
 from mailserver.config.general import set_setting
 from mailserver.config.services import set_global_access, set_pool
@@ -73,6 +74,8 @@ class _Application:
         self._hidings_and_folders()
         self._global_access()
         ConnectorSections(self._reading, self._sections, self._result.added, self._result.changed).apply()
+        if "lan_forwarding" in self._sections:
+            import_lan(self._reading, self._nodes("lan_forwarding"), self._result.added)
         self._set(settings, early=False)
         self._certificate()
 

@@ -21,6 +21,7 @@ SECTIONS: dict[str, str] = {
     "connections": "Ways to the outside, ten at most, a list; each is found by `name`, and added when there is none.",
     "schedule": "When Connections run, a list; each is found by `name`, and added when there is none.",
     "download_rules": "What Collectors do before they fetch a message, a list; it replaces the present one.",
+    "lan_forwarding": "Rules of LAN forwarding in the order in which they are tried, a list; it replaces the present one.",
     "certificate": "The server's certificate and its key. Exported only with `--secrets`.",
 }
 
@@ -133,3 +134,14 @@ SERVICE_NUMBERS = frozenset(
     {"bandwidth_bytes", "bandwidth_pool", "max_sessions", "max_sessions_per_address", "idle_timeout_seconds"}
 )
 SERVICE_TEXTS = frozenset({"encryption", "bandwidth"})
+
+LAN_KEYS: dict[str, str] = {
+    "addresses": "Whose mail, a list; wildcards, and ~@domain as a last resort. Needed.",
+    "server": "The name or address of the server that gets it. Needed.",
+    "port": "Its port. Usually 25.",
+    "username": "What to log in with. Empty: no log-in.",
+    "password": "In clear; exported with `--secrets` only.",
+    "rewrite": "Another recipient; *@other.example keeps the part before the @.",
+    "condition": "all, smtp (mail received by SMTP) or pop3 (mail collected from a provider).",
+    "comment": "Free text.",
+}
