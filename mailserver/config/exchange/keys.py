@@ -21,7 +21,7 @@ SECTIONS: dict[str, str] = {
     "connections": "Ways to the outside, ten at most, a list; each is found by `name`, and added when there is none.",
     "schedule": "When Connections run, a list; each is found by `name`, and added when there is none.",
     "download_rules": "What Collectors do before they fetch a message, a list; it replaces the present one.",
-    "lan_forwarding": "Rules of LAN forwarding in the order in which they are tried, a list; it replaces the present one.",
+    "lan_forwarding": "Rules of LAN forwarding in their order, a list; it replaces the present one.",
     "certificate": "The server's certificate and its key. Exported only with `--secrets`.",
 }
 
