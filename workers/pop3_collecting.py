@@ -161,19 +161,16 @@ class _Session:
                     await self._fetch_all(client, filer, messages)
                 finally:
                     await asyncio.shield(filer.settle())
+                    self._take_results(filer)
                 if filer.failure is not None:
                     raise filer.failure
-                self._take_results(filer)
                 await self._finish(client, messages, filer)
             except SessionBroken as error:
                 self._story.connect_error = True
-                self._take_results(filer)
                 return self._broken(error, filer)
             except ServerRefused as error:
-                self._take_results(filer)
                 self._problem(f"{error}.")
             except MailError as error:
-                self._take_results(filer)
                 self._problem(f"This server could not go on, and nothing is deleted at the provider: {error}.")
             return False
 
@@ -198,25 +195,44 @@ class _Session:
         ids = await client.unique_ids()
         sizes = {} if fastest and ids is not None else await client.sizes()
         if ids is None:
-            return [await self._by_header(client, number, size) for number, size in sizes.items()]
+            return self._tell_apart([await self._by_header(client, number, size) for number, size in sizes.items()])
         often = {unique_id for unique_id, times in Counter(ids.values()).items() if times > 1}
         if often:
             self._log.note(
                 f"{self._collector.server.host} gives the same id to several messages; they are told apart by their"
                 " headers."
             )
-        return [
-            await self._by_header(client, number, sizes.get(number, 0))
-            if unique_id in often
-            else _Message(number, Listed(_key(unique_id), sizes.get(number, 0)))
-            for number, unique_id in ids.items()
-        ]
+        return self._tell_apart(
+            [
+                await self._by_header(client, number, sizes.get(number, 0))
+                if unique_id in often
+                else _Message(number, Listed(_key(unique_id), sizes.get(number, 0)))
+                for number, unique_id in ids.items()
+            ]
+        )
+
+    def _tell_apart(self, messages: list[_Message]) -> list[_Message]:
+        """Messages whose headers are the same as well, or that have none: each is fetched, so that none can be deleted
+        in place of another. What is deleted right after needs no memory; what stays is numbered."""
+        often = Counter(message.listed.key for message in messages)
+        nth: Counter[str] = Counter()
+        told: list[_Message] = []
+        for message in messages:
+            key = message.listed.key
+            if often[key] > 1:
+                nth[key] += 1
+                keeps = self._collector.leave_on_server_days
+                key = f"{key}#{nth[key]}" if keeps else f"once:{secrets.token_hex(16)}"
+            told.append(_Message(message.number, Listed(key, message.listed.size)))
+        return told
 
     async def _by_header(self, client: Pop3Client, number: int, size: int) -> _Message:
         """Without a unique id the header's hash is the key (spec connectors 4.3); without TOP none lasts."""
         try:
-            header = await client.top(number)
+            header = (await client.top(number)).strip()
         except ServerRefused:
+            header = b""
+        if not header:
             return _Message(number, Listed(f"once:{secrets.token_hex(16)}", size))
         return _Message(number, Listed(f"top:{hashlib.sha256(header).hexdigest()}", size))
 

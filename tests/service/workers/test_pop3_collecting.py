@@ -142,6 +142,27 @@ def test_no_ids_at_all(office: CollectingOffice, no_top: bool) -> None:
         assert (numbers(office), evil.messages) == ([1, 2, 3, 4, 5], [])
 
 
+def test_the_same_header_twice(office: CollectingOffice) -> None:
+    with EvilPop3([make_message(1), make_message(1, size=400)], Tricks(no_uidl=True)) as evil:
+        office.collect(collector(office, evil, detect_duplicates=False))
+        assert (numbers(office), evil.messages) == ([1, 1], [])
+
+
+def test_left_with_the_same_header_twice(office: CollectingOffice) -> None:
+    with EvilPop3([make_message(1), make_message(1, size=400)], Tricks(no_uidl=True)) as evil:
+        for _ in range(2):
+            office.collect(collector(office, evil, detect_duplicates=False, leave_on_server_days=5))
+        assert (numbers(office), len(evil.messages)) == ([1, 1], 2)
+
+
+def test_headers_that_the_server_does_not_show(office: CollectingOffice) -> None:
+    with EvilPop3([b"\r\n\r\nfirst\r\n"], Tricks(no_uidl=True)) as evil:
+        office.collect(collector(office, evil))
+        evil.messages = [b"\r\n\r\nsecond\r\n"]
+        office.collect(collector(office, evil))
+        assert (len(office.messages("alice")), evil.messages) == (2, [])
+
+
 def test_dots_that_are_not_doubled(office: CollectingOffice) -> None:
     """A lone dot in the text ends the message for us, and what follows is no answer: it stays at the provider."""
     messages = [make_message(1), make_message(2) + b".\r\nthe rest\r\n", make_message(3)]
