@@ -294,6 +294,8 @@ class _Session:
             if steps[message.key] is Step.FETCH_WANTED:
                 fetched[uid] = DOWNLOAD
                 continue
+            if uid not in headers and self._screening.needs_header(message):
+                continue  # Gone meanwhile, or not given: no rule can decide about it.
             header = headers.get(uid, b"")
             decision = await self._screening.decide(message, header)
             if decision.action.fetches:
@@ -316,7 +318,7 @@ class _Session:
                         incoming.discard()
                     incoming = self._filer.begin(Listed(""))
                 elif isinstance(event, BodyPiece) and incoming is not None:
-                    incoming.feed(event.data)
+                    self._feed(incoming, event.data)
                 elif isinstance(event, FetchedItems) and incoming is not None:
                     complete, incoming = incoming, None
                     await self._put(folder, complete, event.uid, wanted)
@@ -324,6 +326,14 @@ class _Session:
             if incoming is not None:  # Servers give them in the order of their UIDs, though they need not.
                 self._broke_in = folder.key(min(wanted)) if wanted else ""
                 incoming.discard()
+
+    def _feed(self, incoming: Incoming, data: bytes) -> None:
+        """A message without end: nothing behind it can be reached in this session."""
+        try:
+            incoming.feed(data)
+        except MailError:
+            self._client.close()
+            raise ImapFailure(f"{self._collector.server.host} sends a message that does not end.") from None
 
     async def _put(self, folder: _Folder, incoming: Incoming, uid: int | None, wanted: dict[int, Decision]) -> None:
         """A whole message. Its UID is known at the end only; one that nobody asked for is none of ours."""

@@ -63,7 +63,8 @@ class ImapClient:
         return client
 
     def close(self) -> None:
-        """Without a word."""
+        """Without a word; nothing can be tried afterwards."""
+        self._dialogue.broken = True
         self._dialogue.stream.abort()
 
     async def logout(self) -> None:

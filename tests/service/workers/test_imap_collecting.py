@@ -26,6 +26,8 @@ from mailserver.connectors.values import (
 from mailserver.errors import Kind, MailError
 from mailserver.hooks.events import CollectStarted, MessageListed
 from mailserver.hooks.interface import Hooks
+from mailserver.pipeline import collected_text
+from protocols.imap.client import ImapClient
 from tests.support.collecting import CollectingOffice, make_message, open_office
 from tests.support.collectors import NotedLog
 from tests.support.remote_imap import RemoteFolder, RemoteImap, running_remote_imap
@@ -282,6 +284,32 @@ def test_rules_and_limits(office: CollectingOffice, remote: RemoteImap) -> None:
     assert run(office, remote, max_kilobytes=20) == TaskResult(Outcome.OK)
     assert office.subjects("alice")[-1] == "Message 4"
     assert remote.inbox.uids == []
+
+
+def test_no_rule_decides_about_a_header_that_is_not_given(
+    office: CollectingOffice, remote: RemoteImap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def give_none(client: ImapClient, uids: object, fields: str = "") -> dict[int, bytes]:
+        return {}
+
+    monkeypatch.setattr(ImapClient, "fetch_headers", give_none)
+    DownloadRule.objects.create(name="All", action="delete")
+    fill(remote.inbox, 2)
+    run(office, remote, use_download_rules=True)
+    assert remote.inbox.uids == [1, 2]
+    assert not RemoteMessage.objects.exists()
+
+
+def test_a_message_without_end(office: CollectingOffice, remote: RemoteImap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collected_text, "MAX_MESSAGE_BYTES", 10_000)
+    remote.inbox.add(make_message(1))
+    remote.inbox.add(make_message(2, size=200_000))
+    remote.inbox.add(make_message(3))
+    result = run(office, remote)
+    assert result.outcome is Outcome.PARTLY
+    assert "does not end" in result.text
+    assert sorted(office.subjects("alice")) == ["Message 1", "Message 3"]
+    assert remote.inbox.uids == [2]
 
 
 def test_routed_by_the_header(office: CollectingOffice, remote: RemoteImap) -> None:
