@@ -220,8 +220,9 @@ class CollectedFiler:
     def _not_filed(self, incoming: Incoming, unit: Unit, error: MailError) -> None:
         self._seen_now -= {(digest.user, digest.digest) for digest in unit.seen}
         if error.kind is Kind.EXISTS:  # Filed before, by a session whose end was never heard of.
-            key = incoming.listed.key
-            self.results[key] = Result(key, delete=not self._collector.leave_on_server_days)
+            self.results[incoming.listed.key] = Result(
+                incoming.listed.key
+            )  # What that one decided, the next `plan` does.
             return
         self._fail([incoming], error)
 
