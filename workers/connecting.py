@@ -31,7 +31,7 @@ from mailserver.leases import services as leases
 from mailserver.outqueue.services import retry_deferred
 from mailserver.outqueue.taking import count_due, has_due, sender_lease
 from workers.error_notices import COLLECTOR, SENDER, report_result
-from workers.keeping import Keeper
+from workers.keeping import Keeper, ending
 from workers.run_log import RunLog
 from workers.tools import WorkerTools
 
@@ -63,14 +63,17 @@ class Performers:
 
 
 def run_marked(tools: WorkerTools, performers: Performers) -> int:
-    """Run whatever is marked, one after the other; gives how many ran here. Blocks for as long as that takes."""
+    """Run whatever is marked, one after the other; gives how many ran here. Blocks for as long as that takes.
+
+    A worker that is to end begins nothing more: what is marked stays so for the next one.
+    """
     count = 0
-    while runs.has_marked() or runs.has_abandoned():
+    while not ending.is_set() and (runs.has_marked() or runs.has_abandoned()):
         owner = leases.make_owner()
         if not leases.acquire(runs.RUN_LEASE, owner, runs.LEASE_SECONDS):
             break
         try:
-            while (run := runs.begin_next(owner)) is not None:
+            while not ending.is_set() and (run := runs.begin_next(owner)) is not None:
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     runner.run(run_connection(run, owner, tools, performers))
                 count += 1

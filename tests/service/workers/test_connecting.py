@@ -263,3 +263,11 @@ def test_messages_a_connection_could_send(internet: Connection) -> None:
     assert waiting_for(internet.pk) == 1
     Sender.objects.update(enabled=False)
     assert (waiting_for(internet.pk), waiting_for(999)) == (0, 0)
+
+
+def test_a_worker_that_ends_leaves_the_marks(internet: Connection, tools: WorkerTools, office: Office) -> None:
+    triggers.connect_now()
+    keeping.ending.set()
+    assert run_marked(tools, office.performers) == 0
+    assert runs.has_marked()
+    assert runs.list_runs() == []
