@@ -143,6 +143,8 @@ def _mark(connections: Iterable[int], cause: Cause) -> frozenset[int]:
     rows = Connection.objects.filter(pk__in=wanted)
     if rows.filter(marked=None).update(marked=now, marked_cause=cause.value):
         changed()
+    if cause in (Cause.MANUAL, Cause.FILE):  # Somebody's wish outlives a pause, also for what was to run anyway.
+        rows.filter(marked_cause__in=(Cause.SCHEDULE, Cause.URGENT)).update(marked_cause=cause.value)
     return frozenset(rows.values_list("pk", flat=True))
 
 
@@ -166,8 +168,12 @@ def _look_for_files(now: datetime) -> frozenset[int]:
         changed()
     if not (folder / CONNECT_NOW).exists():
         return frozenset()
-    marked = connect_now(cause=Cause.FILE)
-    (folder / CONNECT_NOW).unlink(missing_ok=True)
+    with transaction.atomic():
+        ScheduleState.objects.select_for_update().get(pk=state.pk)  # Several beats may see it: it is one wish.
+        if not (folder / CONNECT_NOW).exists():
+            return frozenset()
+        marked = connect_now(cause=Cause.FILE)
+        (folder / CONNECT_NOW).unlink(missing_ok=True)
     return marked
 
 

@@ -199,3 +199,10 @@ def test_an_urgent_message_connects_the_default_ones(internet: Connection) -> No
     services.create_connection({"name": "Second"})
     assert triggers.connect_urgently() == {internet.pk}
     assert marked() == {"Internet": "urgent"}
+
+
+def test_a_wish_for_what_is_to_run_anyway_survives_the_pause(internet: Connection, still_clock: StillClock) -> None:
+    tick()
+    triggers.connect_now()
+    triggers.pause_schedule()
+    assert marked() == {"Internet": "manual"}
