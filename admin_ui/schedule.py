@@ -141,6 +141,8 @@ class ScheduleItemAdmin(ServiceAdmin[ScheduleItem]):
         """Columns and links in one call."""
         data = dict(form.cleaned_data)
         connections = [connection.pk for connection in data.pop("connections")]
+        if data["deny"]:  # What is hidden then must not narrow what is denied.
+            data |= {"to_default": False, "minimum_messages": 0}
         if change:
             services.update_item(form.instance.pk, data, connections)
         else:

@@ -83,8 +83,12 @@ def delete_connection(connection_id: int) -> list[str]:
             raise InvalidInput({"": [f"{connection} is running. Stop it first, or wait until it has ended."]})
         links: list[Collector | ScheduleItem] = [*connection.collectors.all(), *connection.schedule_items.all()]
         connection.delete()
+        unlinked = [row for row in links if not _is_linked(row)]
+        for row in unlinked:
+            if isinstance(row, ScheduleItem) and row.deny:  # Naming nobody, it would deny all.
+                ScheduleItem.objects.filter(pk=row.pk).update(enabled=False)
         changed()
-        return [str(row) for row in links if not _is_linked(row)]
+        return [str(row) for row in unlinked]
 
 
 def ensure_first_connection() -> None:
@@ -169,6 +173,4 @@ def _free_name(present: Sequence[Connection]) -> str:
 
 
 def _is_linked(row: Collector | ScheduleItem) -> bool:
-    if isinstance(row, ScheduleItem) and (row.to_default or row.deny):
-        return True
-    return row.connections.exists()
+    return (isinstance(row, ScheduleItem) and row.to_default) or row.connections.exists()

@@ -124,7 +124,7 @@ def test_deleting_says_what_is_linked_to_nothing_now(alice: User) -> None:
     collector = services.create_collector(POP3, [number])
     services.create_item({"name": "Night"}, [number])
     services.create_item({"name": "Quiet", "deny": True}, [number])
-    assert services.delete_connection(number) == ["Mailbox", "Night"]
+    assert services.delete_connection(number) == ["Mailbox", "Night", "Quiet"]
     assert Collector.objects.filter(pk=collector).exists()
 
 
@@ -374,3 +374,10 @@ def test_another_provider_needs_addresses_by_https() -> None:
 def test_what_is_not_there(call: object) -> None:
     with pytest.raises(MailError):
         call()  # type: ignore[operator]
+
+
+def test_an_item_that_denied_a_connection_that_goes_does_not_deny_all(installation: None) -> None:
+    other = services.create_connection({"name": "Modem"})
+    item = services.create_item({"deny": True}, [other])
+    services.delete_connection(other)
+    assert not ScheduleItem.objects.get(pk=item).enabled
