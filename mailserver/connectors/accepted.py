@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from mailserver.addressing.syntax import BadDomain, parse_domain
 from mailserver.values import Address
+from mailserver.wildcards import compile_wildcard
 
 _SEPARATOR = re.compile(r"[;,\s]+")
 
@@ -40,9 +41,9 @@ def parse_accepted(text: str) -> AcceptedDomains:
     for entry in split_entries(text):
         local, at, domain = entry.rpartition("@")
         if at and local:
-            addresses.append(_pattern(f"{local}@{_plain_domain(domain)}"))
+            addresses.append(compile_wildcard(f"{local}@{_plain_domain(domain)}"))
         else:
-            domains.append(_pattern(_plain_domain(domain)))
+            domains.append(compile_wildcard(_plain_domain(domain)))
     return AcceptedDomains(tuple(domains), tuple(addresses))
 
 
@@ -83,8 +84,3 @@ def _plain_domain(domain: str) -> str:
 
 def _wildcards(text: str) -> bool:
     return "*" in text or "?" in text
-
-
-def _pattern(entry: str) -> re.Pattern[str]:
-    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", entry))
-    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)

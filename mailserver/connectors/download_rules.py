@@ -150,10 +150,10 @@ class Condition:
                 return facts.invalid >= self.number
 
     def _in_header(self, header: bytes) -> bool:
-        pattern = _text_pattern(self.value)
+        parts = self.value.casefold().split("*")
         fields = list_all_fields(header) if self.field == "*" else list_fields(header, (self.field.lower(),))
         return any(
-            pattern.search(decode_field(value.encode("utf-8", "replace"))) or pattern.search(value)
+            _contains(decode_field(value.encode("utf-8", "replace")), parts) or _contains(value, parts)
             for _, value in fields
         )
 
@@ -237,6 +237,15 @@ def _parse_time(value: str) -> Condition:
     return Condition(ConditionKind.TIME, value=value, begin=begin, end=end)
 
 
-def _text_pattern(text: str) -> re.Pattern[str]:
-    """Anywhere in the value, whatever the case; `*` stands for anything."""
-    return re.compile(".*".join(re.escape(part) for part in text.split("*")), re.IGNORECASE | re.DOTALL)
+def _contains(text: str, parts: Sequence[str]) -> bool:
+    """The parts one behind the other, anywhere in the text, whatever the case; what lies between them is anything.
+
+    Looked for one by one: senders choose how long a field is, and how often it nearly fits.
+    """
+    folded, place = text.casefold(), 0
+    for part in parts:
+        found = folded.find(part, place)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return True

@@ -86,5 +86,6 @@ def _literal(text: str) -> str:
 def _take(special: SpecialField, value: str) -> Address | None:
     if special.pattern is None:
         return find_address(value)
-    found = special.pattern.fullmatch(value[:4000])
+    # However many blanks stand in a row, one does: the pattern would try all the ways to share them out.
+    found = special.pattern.fullmatch(" ".join(value[:4000].split()))
     return find_address(found[1]) if found else None

@@ -118,3 +118,8 @@ def test_what_actions_mean() -> None:
     }  # fmt: skip
     assert [action.value for action in Action if action.asks] == ["query", "query-copy", "query-redirect"]
     assert split_targets(" bob, x@y.test ,,") == ("bob", "x@y.test")
+
+
+def test_a_field_that_nearly_fits_costs_nothing() -> None:
+    condition = parse_condition({"kind": "header", "field": "Subject", "value": "*free*offer*now"})
+    assert not condition.holds(Facts(f"Subject: {'free offer ' * 20_000}\r\n\r\n".encode(), 0, SUNDAY))

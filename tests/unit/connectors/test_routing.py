@@ -221,3 +221,10 @@ def test_a_wrong_line_does_not_hide_the_others() -> None:
 def test_catch_all_mailbox(case: catch_all.CatchAllCase) -> None:
     found = route(case.header.replace("\n", "\r\n").encode(), catch_all.ROUTING, OFFICE)
     assert set(users(found)) == (case.gets if case.gets != {"postmaster"} else set())
+
+
+def test_many_blanks_cost_nothing() -> None:
+    value = f"abc{' ' * 3900}bob@example.test{' ' * 40}"
+    assert list(find_special(f"X-Rcpt: {value} x\r\n\r\n".encode(), "X-Rcpt: abc * delivered")) == []
+    found = find_special(f"X-Rcpt: {value} x\r\n\r\n".encode(), "X-Rcpt: abc * x")
+    assert [str(address) for address in found] == ["bob@example.test"]
