@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest
+
+from mailserver.connectors.values import LoginMethod
 
 POP3, IMAP, SMTP, ODMR = (f"method == '{method}'" for method in ("pop3", "imap", "incoming-smtp", "odmr"))
 DOWNLOADS = "['pop3', 'imap'].includes(method)"
@@ -67,6 +72,12 @@ HELP: dict[str, str] = {
     "wait_seconds": "How long the server may take to call. With a permanent line 1 is enough.",
     "after": "Once the days that it is left on the server are over.",
 }
+
+
+def chosen_account(data: Mapping[str, Any]) -> int | None:
+    """The OAuth2 account of a Collector or a Sender; with any other log-in its field is hidden, and means nothing."""
+    account = data["oauth"] if data["login_method"] in (LoginMethod.XOAUTH2, LoginMethod.OAUTHBEARER) else None
+    return account.pk if account else None
 
 
 def warn_without_connection(request: HttpRequest, name: str, connections: list[int]) -> None:

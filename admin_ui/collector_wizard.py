@@ -196,13 +196,15 @@ def wizard_page(request: HttpRequest) -> Page | HttpResponse:
             typed = {}
             _keep(request, typed)
         return _show(request, step, steps, _form(step, typed), find_shown(request))
+    form = _form(step, typed, request.POST)
+    is_valid = form.is_valid()
+    if is_valid or "back" in request.POST:  # Whoever goes back finds here later what could be read.
+        typed |= {name: _plain(value) for name, value in form.cleaned_data.items()}
+        _keep(request, typed)
     if "back" in request.POST:
         return _go(steps[max(0, steps.index(step) - 1)])
-    form = _form(step, typed, request.POST)
-    if not form.is_valid():
+    if not is_valid:
         return _show(request, step, steps, form, None)
-    typed |= {name: _plain(value) for name, value in form.cleaned_data.items()}
-    _keep(request, typed)
     if "test" in request.POST:
         return _ask_for_test(request, step, typed)
     if step is steps[-1]:

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from admin_ui import collector_wizard, remote_tests
-from admin_ui.collector_fields import CONDITIONS, HELP, warn_without_connection
+from admin_ui.collector_fields import CONDITIONS, HELP, chosen_account, warn_without_connection
 from admin_ui.lastpoll import poll_tag
 from admin_ui.saving import ServiceAdmin, ServiceForm
 from admin_ui.site import console
@@ -157,7 +157,7 @@ class CollectorAdmin(ServiceAdmin[Collector]):
         connections = [connection.pk for connection in data.pop("connections")]
         if not data["password"]:
             del data["password"]
-        data["oauth"] = data["oauth"].pk if data["oauth"] else None
+        data["oauth"] = chosen_account(data)
         services.update_collector(form.instance.pk, data, connections)
         warn_without_connection(request, form.instance.name, connections)
 

@@ -63,8 +63,8 @@ class Connecting:
 def look() -> Connecting:
     """What goes on now."""
     connections = list(Connection.objects.select_related("sender").order_by("pk"))
-    rows = ConnectionRun.objects.filter(finished__isnull=True).select_related("connection").prefetch_related("tasks")
-    running = tuple(_run(row) for row in rows.prefetch_related("tasks__sender"))
+    rows = runs.find_alive().select_related("connection").prefetch_related("tasks__sender")
+    running = tuple(_run(row) for row in rows)
     waiting = [row.name for row in connections if row.marked]
     latest = max(
         (row for row in connections if row.last_poll), key=lambda row: row.last_poll or clock.now(), default=None

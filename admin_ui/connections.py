@@ -19,6 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from admin_ui import remote_tests
+from admin_ui.collector_fields import chosen_account
 from admin_ui.lastpoll import poll_tag
 from admin_ui.saving import ServiceAdmin, ServiceForm
 from admin_ui.site import console
@@ -257,7 +258,7 @@ class ConnectionAdmin(ServiceAdmin[Connection]):
         data = form.cleaned_data
         fields = {"name": data["name"], "is_default": data["is_default"]}
         sender = {name: data[name] for name in SENDER_FIELDS if name != "oauth"}
-        sender["oauth"] = data["oauth"].pk if data["oauth"] else None
+        sender["oauth"] = chosen_account(data)
         if data["password"]:
             sender["password"] = data["password"]
         collectors = [collector.pk for collector in data["collectors"]]

@@ -108,6 +108,8 @@ def begin_next(owner: str) -> BegunRun | None:
         if not leases.confirm(RUN_LEASE, owner):
             return None
         _close(ConnectionRun.objects.exclude(cause__in=BESIDE), now)
+        silent = now - timedelta(seconds=LEASE_SECONDS)
+        _close(ConnectionRun.objects.filter(cause__in=BESIDE, heartbeat__lt=silent), now)
         connection = Connection.objects.select_for_update().filter(marked__isnull=False).order_by("pk").first()
         if connection is None:
             return None
@@ -210,26 +212,32 @@ def combine(outcomes: Collection[Outcome]) -> Outcome:
 
 def find_running() -> list[RunView]:
     """What runs at the moment, with how far it is; runs of dead workers are left out."""
+    return list(_views(find_alive()))
+
+
+def find_alive() -> QuerySet[ConnectionRun]:
+    """Rows of what runs at the moment."""
     fresh = clock.now() - timedelta(seconds=LEASE_SECONDS)
     rows = ConnectionRun.objects.filter(finished=None, heartbeat__gt=fresh)
-    return [view for view, owner in _views(rows) if not leases.is_dead(owner)]
+    dead = [pk for pk, owner in rows.values_list("pk", "owner") if leases.is_dead(owner)]
+    return rows.exclude(pk__in=dead)
 
 
 def list_runs(connection: int | None = None, limit: int = 50) -> list[RunView]:
     """The latest first."""
     rows = ConnectionRun.objects.all() if connection is None else ConnectionRun.objects.filter(connection=connection)
-    return [view for view, _ in _views(rows.order_by("-pk")[:limit])]
+    return list(_views(rows.order_by("-pk")[:limit]))
 
 
 def find_run(run: int) -> RunView | None:
     """One, whole; None when it is gone."""
-    return next((view for view, _ in _views(ConnectionRun.objects.filter(pk=run))), None)
+    return next(iter(_views(ConnectionRun.objects.filter(pk=run))), None)
 
 
 def find_run_after(connection: int, run: int) -> RunView | None:
     """The first run of a Connection after the one of this number, sending at once left out; None: not yet."""
     rows = ConnectionRun.objects.filter(connection=connection, pk__gt=run).exclude(cause__in=BESIDE)
-    return next((view for view, _ in _views(rows.order_by("pk")[:1])), None)
+    return next(iter(_views(rows.order_by("pk")[:1])), None)
 
 
 def newest_run() -> int:
@@ -268,9 +276,9 @@ def _store(task: int, progress: TaskProgress) -> None:
     )
 
 
-def _views(rows: QuerySet[ConnectionRun]) -> Iterable[tuple[RunView, str]]:
+def _views(rows: QuerySet[ConnectionRun]) -> Iterable[RunView]:
     for row in rows.select_related("connection").prefetch_related("tasks"):
-        view = RunView(
+        yield RunView(
             id=row.pk,
             connection=row.connection_id,
             connection_name=row.connection.name,
@@ -281,7 +289,6 @@ def _views(rows: QuerySet[ConnectionRun]) -> Iterable[tuple[RunView, str]]:
             stop_requested=row.stop_requested,
             tasks=tuple(map(_task, row.tasks.all())),
         )
-        yield view, row.owner
 
 
 def _task(row: RunTask) -> TaskView:

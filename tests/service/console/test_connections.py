@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.test import Client
 
+from mailserver import clock
 from mailserver.connectors import runs, services, triggers
-from mailserver.connectors.models import Collector, Connection, DownloadRule, ScheduleItem
+from mailserver.connectors.models import Collector, Connection, ConnectionRun, DownloadRule, ScheduleItem
 from mailserver.connectors.reading import read_collectors, read_senders
 from mailserver.connectors.remote_tests import finish_test, take_test
 from mailserver.connectors.services import ServerInput
@@ -294,3 +296,42 @@ def test_the_wizard_tries_the_mailbox_before_it_is_made(browser: Client, first: 
     assert "The server does not answer." in page
     assert "C: USER u" in page
     assert not Collector.objects.exists()
+
+
+def test_what_an_item_denies_is_not_narrowed_by_what_is_hidden(browser: Client, first: Connection) -> None:
+    form = read_form(browser, f"{SCHEDULE}add/", "scheduleitem_form")
+    assert form["to_default"] == ["on"]
+    browser.post(f"{SCHEDULE}add/", {**form, "name": "Night", "deny": "on", "minimum_messages": "3"})
+    item = ScheduleItem.objects.get(name="Night")
+    assert (item.deny, item.to_default, item.minimum_messages) == (True, False, 0)
+
+
+def test_another_log_in_forgets_the_account(browser: Client, provider: Collector) -> None:
+    account = services.save_account({"name": "Office", "username": "office@example.net", "client_id": "x"})
+    services.update_collector(provider.pk, {"login_method": "xoauth2", "oauth": account})
+    page = f"{COLLECTORS}{provider.pk}/change/"
+    form = {**read_form(browser, page, "collector_form"), "login_method": "automatic"}
+    assert form["oauth"] == [str(account)]
+    assert browser.post(page, form).status_code == 302
+    provider.refresh_from_db()
+    assert (provider.login_method, provider.oauth) == ("automatic", None)
+
+
+def test_the_wizard_keeps_what_was_typed_on_the_way_back(browser: Client, first: Connection) -> None:
+    browser.get(WIZARD)
+    browser.post(f"{WIZARD}?step=method", {"name": "Box", "method": "pop3", "next": ""})
+    browser.post(f"{WIZARD}?step=server", {"server": "pop.example.net", "username": "office", "back": ""})
+    assert b"pop.example.net" in browser.get(f"{WIZARD}?step=server").content
+
+
+def test_a_worker_that_died_while_it_sent_is_not_connected(browser: Client, first: Connection) -> None:
+    long_ago = clock.now() - timedelta(hours=1)
+    row = {"connection": first, "owner": "elsewhere:1:1:x", "started": long_ago, "heartbeat": long_ago}
+    run = ConnectionRun.objects.create(cause="immediate", **row)
+    assert b"Connected: " not in browser.get("/admin/status/live/").content
+    triggers.connect_now()
+    owner = leases.make_owner()
+    leases.acquire(runs.RUN_LEASE, owner, 60)
+    runs.begin_next(owner)
+    run.refresh_from_db()
+    assert run.outcome == "failed"
