@@ -222,6 +222,7 @@ class _Sending:
             self._result = await working
         finally:
             working.cancel()
+            await asyncio.shield(asyncio.wait({working}))  # The lease is his until nothing is on the wire any more.
         if self._task is not None:
             self._keeper.release(self._task)
         if self._job.sender is not None:

@@ -34,6 +34,8 @@ def send_reports(payload: Mapping[str, object], tools: WorkerTools) -> None:
 
 def _send(due: DueReport, tools: WorkerTools) -> None:
     content = next(iter(tools.store.read_contents([due.content])), None)
+    if content is not None and content.path is not None and not content.path.exists():
+        content = None  # He is told all the same, without his message.
     with tools.store.open_spool() as spool:
         unit = asyncio.run(build_report_unit(due, content, spool, tools.snapshot(), tools.hooks, clock.now()))
         try:

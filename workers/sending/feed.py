@@ -8,14 +8,18 @@ together; the queue's own order goes before that, for a queue may be longer than
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
+from mailserver import clock
 from mailserver.outqueue.ordering import SendingOrder, sort_messages
 from mailserver.outqueue.values import QueuedMessage, QueuedOne
 from workers.sending.outbound import Outbound, make_outbound, unreached, untried
 from workers.sending.sessions import SendingRun
+
+log = logging.getLogger("pillarbox.sending")
 
 BATCH = 100
 """Messages taken at a time: enough for ten sessions, and few megabytes."""
@@ -84,7 +88,8 @@ class Feed:
                 return found
 
     async def _read(self, taken: Sequence[QueuedMessage]) -> list[Outbound]:
-        """With their bytes. A content that is gone cannot be sent by anybody."""
+        """With their bytes. A content that is gone cannot be sent by anybody; a file that cannot be read, not now: the
+        disk may come back, and the other messages need not wait for it."""
         wanted = [message.content for message in taken]
         contents = {
             found.id: found for found in await self._run.tools.offload(self._run.tools.store.read_contents, wanted)
@@ -95,8 +100,13 @@ class Feed:
             if content is None:
                 reply = "554 5.3.0 The stored message is gone"
                 await self._run.record(message.ref, unreached(message.recipients, reply, message.queued))
-            else:
+                continue
+            try:
                 read.append(make_outbound(message, content))
+            except OSError as error:
+                log.error("%s cannot be read: %s", message.ref, error)
+                reply = f"451 4.3.0 The stored message cannot be read: {error.strerror}"
+                await self._run.record(message.ref, unreached(message.recipients, reply, clock.now()))
         return read
 
     async def _ask_scripts(self, outbounds: Sequence[Outbound]) -> list[Outbound]:

@@ -22,11 +22,12 @@ class Stoppable(Protocol):
 
 
 async def stopping_gently(sending: Stoppable, work: Coroutine[Any, Any, TaskResult]) -> TaskResult:
-    """Do the work. Being cancelled lets sessions end what they are at, within FINISH_SECONDS."""
+    """Do the work. Being cancelled, or an error in one session, lets the others end what they are at, within
+    FINISH_SECONDS: what is on the wire must not be free for the next one to send."""
     working = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(working)
-    except asyncio.CancelledError:
+    except BaseException:
         finishing = asyncio.ensure_future(sending.finish())
         await asyncio.wait({finishing}, timeout=FINISH_SECONDS)
         for task in (finishing, working):
@@ -39,8 +40,10 @@ async def leave(run: SendingRun, feed: Feed) -> None:
     """Also when it is cancelled once more: what was taken and not begun is free again."""
 
     async def give_everything_back() -> None:
-        await run.recorder.close()
-        await feed.close()
-        await run.tools.offload(give_back, run.owner)
+        try:
+            await run.recorder.close()
+            await feed.close()
+        finally:
+            await run.tools.offload(give_back, run.owner)
 
     await asyncio.shield(give_everything_back())

@@ -61,10 +61,13 @@ class Recorder:
         while self._waiting:
             await self._gather()
             batch, self._waiting = self._waiting, []
-            failure: MailError | None = None
+            failure: Exception | None = None
             try:
                 await self._commit([attempt for attempts, _ in batch for attempt in attempts])
             except MailError as error:
+                failure = error
+            except Exception as error:  # our bug; the sessions wait for an end all the same
+                log.exception("what was sent cannot be recorded")
                 failure = error
             for _, done in batch:
                 if done.cancelled():

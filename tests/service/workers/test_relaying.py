@@ -23,6 +23,7 @@ from mailserver.hooks.events import (
 )
 from mailserver.hooks.interface import Hooks
 from mailserver.outqueue.models import QueuedRecipient
+from mailserver.store.models import Content
 from mailserver.values import Protocol
 from tests.support.certificates import server_context
 from tests.support.installation import free_port
@@ -220,6 +221,18 @@ def test_a_server_that_falls_silent_does_not_keep_a_stop_waiting(
         office.stop(office.relay(server.port), lambda: "DATA" in server.commands)
     assert statuses(ids) == ["waiting"]
     assert claims() == 0
+
+
+def test_a_message_whose_file_is_gone_holds_nobody_up(office: SendingOffice) -> None:
+    """The disk may come back, so it is not returned either."""
+    gone = make_queued("a@r.example")
+    Content.objects.update(body=None, blob="no/such/file")
+    ids = make_queued("b@r.example")
+    with RemoteSmtp() as server:
+        result = office.send(office.relay(server.port))
+    assert result.outcome is Outcome.OK
+    assert statuses([*gone, *ids]) == ["waiting", "sent"]
+    assert replies(gone)[0].startswith("451 4.3.0 The stored message cannot be read")
 
 
 # ---------------------------------------------------------------- limits

@@ -181,6 +181,14 @@ def test_large_message_comes_back_whole(sender: SenderSettings, tools: WorkerToo
     assert data in b"".join(content.chunks())
 
 
+def test_sender_is_told_though_the_message_is_gone(sender: SenderSettings, tools: WorkerTools) -> None:
+    send(sender, [(FAILED, "550 5.1.1 nobody")])
+    Content.objects.update(body=None, blob="no/such/file")
+    do_reports(tools)
+    (report,) = inbox(tools)
+    assert statuses(report) == [("rfc822; r0@far.example", "5.1.1")]
+
+
 def test_success_is_reported_where_the_next_server_does_not(sender: SenderSettings, tools: WorkerTools) -> None:
     ids = make_queued("a@far.example", "b@far.example", notify="SUCCESS")
     take(sender, "me", 9)
