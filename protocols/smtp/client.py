@@ -245,7 +245,12 @@ class SmtpClient:
             return await self._send_to_others(message, beyond)
         transaction = Transaction(message, "PIPELINING" in self.extensions)
         try:
-            await self._run(transaction)
+            mail, recipients = self._format_envelope(message)
+        except ValueError as error:
+            text = f"553 5.1.3 The envelope cannot be written: {error}"
+            return self._all(message, Verdict(Outcome.REFUSED, text, "5.1.3", remote=False))
+        try:
+            await self._run(transaction, mail, recipients)
         except WireLost as error:
             self._wire.abort()
             transaction.lose(str(error), self._closing)
@@ -278,8 +283,8 @@ class SmtpClient:
         verdicts = iter(delivery.verdicts)
         return replace(delivery, verdicts=tuple(NEEDS_SMTPUTF8 if out else next(verdicts) for out in beyond))
 
-    async def _run(self, transaction: Transaction) -> None:
-        message = transaction.message
+    def _format_envelope(self, message: OutgoingMessage) -> tuple[bytes, list[bytes]]:
+        """Raises ValueError."""
         addresses = [recipient.address for recipient in message.recipients]
         mail = format_mail(
             message.reverse_path,
@@ -290,7 +295,9 @@ class SmtpClient:
             dsn_return=message.dsn_return,
             envelope_id=message.envelope_id,
         )
-        recipients = [format_rcpt(recipient, self.extensions) for recipient in message.recipients]
+        return mail, [format_rcpt(recipient, self.extensions) for recipient in message.recipients]
+
+    async def _run(self, transaction: Transaction, mail: bytes, recipients: Sequence[bytes]) -> None:
         if transaction.pipelining:
             await self._run_pipelined(transaction, mail, recipients)
         else:

@@ -222,6 +222,16 @@ async def test_recipients_that_the_server_cannot_be_told_of(keywords: Sequence[s
     assert server.messages[0].mail.endswith(" SMTPUTF8")
 
 
+async def test_an_envelope_that_would_be_two_commands_is_not_sent(keywords: Sequence[str]) -> None:
+    with RemoteSmtp(keywords) as server:
+        client = await connect(server)
+        odd = await client.send(message(recipients=(Address("x\r\nDATA", "example.org"),)))
+        assert outcomes(odd) == [REFUSED]
+        assert outcomes(await client.send(message())) == [SENT, SENT]
+        await client.quit()
+    assert [len(taken.recipients) for taken in server.messages] == [2]
+
+
 @pytest.mark.parametrize("missing", [-3, 3])
 async def test_a_stored_message_of_another_size_is_not_sent(missing: int) -> None:
     """What is too much would be taken for commands, and what is too little would swallow the next ones."""

@@ -10,6 +10,7 @@ next message to the same domain. Trouble of a domain is normal here: it is told 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import deque
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from mailserver.connectors.overrides import (
     read_overrides,
 )
 from mailserver.connectors.values import Credentials, Encryption, LoginMethod, Outcome, TaskResult
+from mailserver.errors import MailError
 from mailserver.hooks.events import ServersSought, TargetDetails, TargetFound
 from mailserver.outqueue.routes import (
     Host,
@@ -40,6 +42,7 @@ from protocols.net.dns import LookupFailed, NoSuchName
 from protocols.smtp.client import CannotSend, SessionOptions, SmtpClient, Stage
 from workers.sending.feed import Feed
 from workers.sending.outbound import (
+    OUR_BUG,
     Outbound,
     attempts_of,
     make_transaction,
@@ -48,6 +51,8 @@ from workers.sending.outbound import (
 )
 from workers.sending.return_paths import return_path
 from workers.sending.sessions import MAX_ADDRESSES, SendingRun, make_own_check, open_or_plain
+
+log = logging.getLogger("pillarbox.sending")
 
 MAX_HOSTS = 10
 """Of one domain; RFC 5321 §5.1 asks for two at least."""
@@ -173,7 +178,7 @@ class DirectRun:
                     if not self.stopping and self._pending[domain]:
                         job = self._pending[domain].popleft()
                         self._count -= 1
-                        await self._send(job, session)
+                        await self._send_safely(job, session)
                 self._progress.set()
         except asyncio.CancelledError:  # It takes too long to wait for what is on the wire.
             session.abort()
@@ -184,6 +189,17 @@ class DirectRun:
                 self._workers.pop(domain)
                 self._pending.pop(domain, None)
             await session.end()
+
+    async def _send_safely(self, job: Job, session: _KeptSession) -> None:
+        """A message that meets an error of ours is tried again later, and the others go out. Raises MailError."""
+        try:
+            await self._send(job, session)
+        except MailError:
+            raise
+        except Exception:  # the task wrapper
+            log.exception("our bug in sending %s", job.outbound.queued.ref)
+            session.abort()
+            await self._record(job, unreached(job.recipients, OUR_BUG, clock.now()))
 
     async def _send(self, job: Job, session: _KeptSession) -> None:
         started = clock.now()

@@ -15,6 +15,8 @@ from protocols.smtp.client import SmtpClient
 from protocols.smtp.client_grammar import OutgoingRecipient
 from protocols.smtp.client_transaction import Delivery, Outcome, OutgoingMessage
 
+OUR_BUG = "451 4.3.0 An error of this server's own; the details are in errors.log"
+"""Said of the one message that met it, so that those behind it go out."""
 MAX_HEADER_BYTES = 256 * 1024
 
 RESULTS = {

@@ -9,16 +9,19 @@ lasts, and one that the server ends between messages is replaced.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mailserver import clock
 from mailserver.connectors.values import Outcome, RemoteServer, TaskResult
+from mailserver.errors import MailError
 from mailserver.hooks.events import SendLimits, SendStarted
 from mailserver.outqueue.values import Attempt, QueuedOne
 from protocols.smtp.client import CannotSend, SessionOptions, SmtpClient, Stage
 from workers.sending.feed import Feed
 from workers.sending.outbound import (
+    OUR_BUG,
     Outbound,
     attempts_of,
     make_transaction,
@@ -28,6 +31,8 @@ from workers.sending.outbound import (
 )
 from workers.sending.return_paths import return_path
 from workers.sending.sessions import SendingRun, find_addresses, make_own_check, open_any
+
+log = logging.getLogger("pillarbox.sending")
 
 MESSAGES_FOR_A_SESSION = 4
 """A further session is worth while when so many messages wait for each one there is."""
@@ -211,13 +216,26 @@ class RelayRun:
                     client = None
                     break
                 self._begin_further_session()
-                client = await self._send(client, outbound)
+                client = await self._send_safely(client, outbound)
         except asyncio.CancelledError:  # It takes too long to wait for what is on the wire.
             if client is not None:
                 client.abort()
             raise
         if client is not None:
             self._idle.append(client)
+
+    async def _send_safely(self, client: SmtpClient, outbound: Outbound) -> SmtpClient:
+        """A message that meets an error of ours is tried again later, and the others go out. Raises MailError."""
+        try:
+            return await self._send(client, outbound)
+        except MailError:
+            raise
+        except Exception:  # the task wrapper
+            log.exception("our bug in sending %s", outbound.queued.ref)
+            client.abort()
+            attempts = unreached(outbound.queued.recipients, OUR_BUG, clock.now())
+            await self._run.record(outbound.queued.ref, attempts)
+            return client
 
     def _lose(self, error: CannotSend) -> None:
         """A further session that the server does not want is no trouble as long as there is another."""

@@ -27,6 +27,7 @@ from mailserver.hooks.events import (
 from mailserver.hooks.interface import Hooks
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.values import Protocol
+from tests.support.bugs import BugCatcher
 from tests.support.certificates import server_context
 from tests.support.dns_server import SERVFAIL, DnsServer, Records
 from tests.support.installation import free_port
@@ -201,6 +202,23 @@ def test_domains_that_take_no_mail(internet: Internet, records: Records | str | 
         or code == "451 4.4.4"
     )
     assert claims() == 0
+
+
+def test_a_message_that_meets_our_bug_holds_nobody_up(internet: Internet, bug_catcher: BugCatcher) -> None:
+    class Buggy(Hooks):
+        async def on_mx_overrides(self, event: ServersSought) -> ServerOverrides | None:
+            if event.tries:
+                raise ValueError("a bug")
+            return None
+
+    internet.office.hooks = Buggy()
+    address = internet.domain("a.example", "10 mx2.example.")
+    internet.server(2)
+    ids = [*make_queued(address, tries=1), *make_queued(address)]
+    assert internet.send() is Outcome.OK
+    assert statuses(ids) == ["waiting", "sent"]
+    assert bug_catcher.bugs
+    bug_catcher.bugs.clear()
 
 
 # ---------------------------------------------------------------- never to ourselves

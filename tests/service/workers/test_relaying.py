@@ -25,6 +25,7 @@ from mailserver.hooks.interface import Hooks
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.store.models import Content
 from mailserver.values import Protocol
+from tests.support.bugs import BugCatcher
 from tests.support.certificates import server_context
 from tests.support.installation import free_port
 from tests.support.queueing import MESSAGE, make_queued, make_sender, row
@@ -221,6 +222,23 @@ def test_a_server_that_falls_silent_does_not_keep_a_stop_waiting(
         office.stop(office.relay(server.port), lambda: "DATA" in server.commands)
     assert statuses(ids) == ["waiting"]
     assert claims() == 0
+
+
+def test_a_message_that_meets_our_bug_holds_nobody_up(office: SendingOffice, bug_catcher: BugCatcher) -> None:
+    class Buggy(Hooks):
+        async def on_return_path(self, event: ReturnPathComputed) -> str | None:
+            if event.recipients[0].local == "a":
+                raise ValueError("a bug")
+            return None
+
+    office.hooks = Buggy()
+    ids = [*make_queued("a@r.example"), *make_queued("b@r.example")]
+    with RemoteSmtp() as server:
+        assert office.send(office.relay(server.port)).outcome is Outcome.OK
+    assert statuses(ids) == ["waiting", "sent"]
+    assert replies(ids)[0].startswith("451 4.3.0 ")
+    assert bug_catcher.bugs
+    bug_catcher.bugs.clear()
 
 
 def test_a_message_whose_file_is_gone_holds_nobody_up(office: SendingOffice) -> None:
