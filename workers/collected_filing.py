@@ -200,7 +200,7 @@ class CollectedFiler:
             domain = snapshot.get(DEFAULT_DOMAIN) or next(iter(snapshot.directory.domains), snapshot.hostname)
             spool = self._tools.store.open_spool()
             written = await self._tools.offload(write_report, spool, placed, placed.report, domain, clock.now())
-            unit = add_report(unit, written)
+            unit = add_report(unit, written, snapshot.hostname)
         return unit
 
     def _filed(self, placed: Placed) -> None:

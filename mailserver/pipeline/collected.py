@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mailserver.addressing.resolve import POSTMASTER, Local, Unknown, resolve
+from mailserver.addressing.resolve import POSTMASTER, Answer, Local, Unknown, resolve
 from mailserver.config.snapshot import Snapshot
 from mailserver.connectors.download_rules import DOWNLOAD, Decision
 from mailserver.connectors.routing import Route, deliver_to, find_target, route
@@ -320,7 +320,7 @@ def _find_sender(message: IncomingMessage, snapshot: Snapshot) -> Delivery | Non
     ):
         return None
     target = resolve(reverse_path, snapshot)
-    return None if isinstance(target, Unknown) else Delivery(Recipient(reverse_path), target)
+    return None if isinstance(target, Unknown | Answer) else Delivery(Recipient(reverse_path), target)
 
 
 _NO_BOUNCE: dict[str, re.Pattern[str]] = {

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mailserver.addressing.resolve import ANSWER_PREFIX, Local
+from mailserver.addressing.resolve import ANSWER_PREFIX, Answer, Lan, Local
 from mailserver.addressing.syntax import format_mailbox
 from mailserver.connectors.values import CollectorSettings
 from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord, next_ref
 from mailserver.mime.headers import summarise
+from mailserver.pipeline.filing import lan_target
 from mailserver.pipeline.message import Delivery
 from mailserver.pipeline.own_mail import OwnMessage, build_own_unit
 from mailserver.store.interface import Collected, Unit
@@ -112,13 +113,17 @@ def _notices(
     }
     whole = Unit()
     for delivery in to:
+        target = delivery.target
+        if isinstance(target, Answer):  # Nobody is there.
+            continue
+        address = target.address if isinstance(target, Lan) else delivery.recipient.address
         ref = next_ref()
         own = OwnMessage(
             ref=ref,
             source="question" if token else "notice",
             sender=f"postmaster@{domain}",
             sender_name="Mail server",
-            recipient=format_mailbox(delivery.recipient.address),
+            recipient=format_mailbox(address),
             recipient_name="",
             subject=form[0].format(**texts),
             text=form[1].format(**texts),
@@ -126,8 +131,8 @@ def _notices(
             reply_to=f"{ANSWER_PREFIX}{token}@{domain}" if token else "",
             message_id=f"{ref}.{token}" if token else "",
         )
-        target = delivery.target
-        unit = build_own_unit(own, target.user.inbox if isinstance(target, Local) else None, now)
+        inbox = target.user.inbox if isinstance(target, Local) else None
+        unit = build_own_unit(own, inbox, now, lan_target(target) if isinstance(target, Lan) else None)
         whole = replace(
             whole,
             filings=(*whole.filings, *unit.filings),

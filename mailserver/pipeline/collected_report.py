@@ -12,16 +12,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mailserver.addressing.resolve import Local
 from mailserver.addressing.syntax import format_mailbox
-from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord, next_ref
+from mailserver.journey.records import JourneyStep, next_ref
 from mailserver.mime.dates import format_date
 from mailserver.mime.headers import header_section, summarise
 from mailserver.pipeline.collected import Placed, Report
-from mailserver.pipeline.filing import PRODUCT
-from mailserver.store.interface import Filing, NewContent, NewEntry, NewQueued, Unit
+from mailserver.pipeline.filing import PRODUCT, build_unit
+from mailserver.pipeline.message import IncomingMessage, Origin
+from mailserver.store.interface import Unit
 from mailserver.store.spool import SpoolWriter
-from mailserver.values import Body, Envelope
+from mailserver.values import Body, Client, Envelope, Protocol
+
+ORIGIN = Origin("notice", Client(Protocol.SMTP, 0, 0, "", 0))
+"""Written by this server: it came from nowhere."""
+DETAIL = "Notice of a routing error"
 
 SUBJECTS = {False: "A collected message is for nobody here", True: "Undelivered mail returned to sender"}
 TEXT_TO_ADMINISTRATOR = """\
@@ -69,34 +73,29 @@ def write_report(spool: SpoolWriter, placed: Placed, report: Report, domain: str
     return WrittenReport(ref, report, spool.finish(), header_section(begun), now)
 
 
-def add_report(unit: Unit, written: WrittenReport) -> Unit:
+def add_report(unit: Unit, written: WrittenReport, hostname: str) -> Unit:
     """The unit of the collected message with its notice: both are filed, or neither."""
-    fields = summarise(written.header).fields
-    content = NewContent(written.ref, written.body, fields=fields)
     delivery = written.report.to
-    address = str(delivery.recipient.address)
-    if isinstance(delivery.target, Local):
-        filing = Filing(content, (NewEntry(delivery.target.user.inbox),))
-        step = JourneyStepRecord(written.ref, written.written, JourneyStep.FILED, address, "Notice of a routing error")
-    else:
-        envelope = Envelope(None, (delivery.recipient,), eight_bit=True)
-        filing = Filing(content, queued=(NewQueued(envelope),))
-        step = JourneyStepRecord(written.ref, written.written, JourneyStep.QUEUED, address, "Notice of a routing error")
-    journey = JourneyRecord(
+    message = IncomingMessage(
         written.ref,
         written.written,
-        "notice",
-        sender="<>",
-        header_from=fields.get("from", ""),
-        subject=fields.get("subject", ""),
-        message_id=fields.get("message-id", ""),
-        size=written.body.size,
+        ORIGIN,
+        Envelope(None, (delivery.recipient,), eight_bit=True),
+        (delivery,),
+        written.body,
+        written.header,
+        summarise(written.header),
     )
+    more = build_unit(message, hostname)
+    filings = (  # It has come from nowhere: no trace line.
+        replace(filing, content=replace(filing.content, head=b"", return_path_size=0)) for filing in more.filings
+    )
+    steps = (replace(step, detail=DETAIL) for step in more.steps if step.kind is not JourneyStep.ACCEPTED)
     return replace(
         unit,
-        filings=(*unit.filings, filing),
-        journeys=(*unit.journeys, journey),
-        steps=(*unit.steps, step),
+        filings=(*unit.filings, *filings),
+        journeys=(*unit.journeys, *more.journeys),
+        steps=(*unit.steps, *steps),
     )
 
 

@@ -113,12 +113,17 @@ def _sort(deliveries: Iterable[Delivery]) -> tuple[dict[MailboxId, NewEntry], li
     return entries, list(queued.values())
 
 
+def lan_target(target: Lan) -> LanTarget:
+    """How the queue names a server of our own network."""
+    return LanTarget(target.rule.server, target.rule.login, target.rule.secret)
+
+
 def _build_forwarded(message: IncomingMessage) -> tuple[NewQueued, ...]:
     """LAN forwarding has a queue of its own: one part for each server and return path, each address there once."""
     parts: dict[tuple[LanTarget, Address | None], dict[Address, Recipient]] = {}
     for delivery in message.deliveries:
         if isinstance(target := delivery.target, Lan):
-            server = LanTarget(target.rule.server, target.rule.login, target.rule.secret)
+            server = lan_target(target)
             path = message.envelope.reverse_path
             key = (server, path if path is None else target.return_path or path)
             recipient = replace(delivery.recipient, address=target.address)

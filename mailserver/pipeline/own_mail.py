@@ -16,7 +16,7 @@ from email.utils import format_datetime
 
 from mailserver.journey.records import JourneyRecord, JourneyStep, JourneyStepRecord
 from mailserver.mime.headers import header_section, summarise
-from mailserver.store.interface import Filing, NewContent, NewEntry, NewQueued, Unit
+from mailserver.store.interface import Filing, LanTarget, NewContent, NewEntry, NewQueued, Unit
 from mailserver.values import Address, Body, Envelope, MailboxId, Recipient
 
 
@@ -38,8 +38,9 @@ class OwnMessage:
     """The part before the @, where `ref` will not do."""
 
 
-def build_own_unit(message: OwnMessage, inbox: MailboxId | None, now: datetime) -> Unit:
-    """The message, its place in the Inbox and its journey: all of it happens, or none. Without an Inbox it goes out."""
+def build_own_unit(message: OwnMessage, inbox: MailboxId | None, now: datetime, lan: LanTarget | None = None) -> Unit:
+    """The message, its place in the Inbox and its journey: all of it happens, or none. Without an Inbox it goes out, or
+    to a server of our own network."""
     parsed = _compose(message, now)
     data = parsed.as_bytes()
     body = Body(size=len(data), sha256=hashlib.sha256(data).hexdigest(), data=data)
@@ -58,7 +59,7 @@ def build_own_unit(message: OwnMessage, inbox: MailboxId | None, now: datetime) 
     else:
         local, _, domain = message.recipient.rpartition("@")
         envelope = Envelope(None, (Recipient(Address(local, domain)),), eight_bit=True)
-        kind, filing = JourneyStep.QUEUED, Filing(content, queued=(NewQueued(envelope),))
+        kind, filing = JourneyStep.QUEUED, Filing(content, queued=(NewQueued(envelope, lan=lan),))
     step = JourneyStepRecord(message.ref, now, kind, message.recipient, message.detail)
     return Unit(filings=(filing,), journeys=(journey,), steps=(step,))
 

@@ -19,6 +19,8 @@ from mailserver.errors import Kind, MailError
 from mailserver.hooks.events import CollectVerdict, MessageCollected, MessageListed
 from mailserver.hooks.interface import Hooks
 from mailserver.journey.records import next_ref
+from mailserver.lan import services as lan
+from mailserver.lan.services import RuleInput
 from mailserver.mime.headers import summarise
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.pipeline import collected_text
@@ -253,6 +255,17 @@ def test_a_store_that_is_full(office: CollectingOffice, monkeypatch: pytest.Monk
 
 
 # ---------------------------------------------------------------- routing errors, duplicates, rules, questions
+
+
+def test_notices_for_our_own_network_go_to_its_server(office: CollectingOffice) -> None:
+    lan.save_rule(RuleInput("*@branch.test", "10.0.0.5"))
+    routing = Routing(method="headers", accepted_domains="example.test; branch.test", errors_action="bounce")
+    unknown = make_message(1, "carol@example.test", Return_Path="<dora@branch.test>")
+    large = make_message(2, "emil@branch.test", size=100_000)
+    with EvilPop3([unknown, large]) as evil:
+        assert office.collect(collector(office, evil, routing, max_kilobytes=20)).outcome is Outcome.OK
+    rows = QueuedRecipient.objects.order_by("recipient").values_list("recipient", "lan_server")
+    assert list(rows) == [("dora@branch.test", "10.0.0.5:25"), ("emil@branch.test", "10.0.0.5:25")]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def written(placed: Placed, folder: Path) -> bytes:
     """The notice as it is filed."""
     assert placed.report is not None
     report = write_report(SpoolWriter(folder), placed, placed.report, "example.test", NOW)
-    unit = add_report(unit_of(placed, CATCH_ALL), report)
+    unit = add_report(unit_of(placed, CATCH_ALL), report, "mail.example.test")
     assert len(unit.filings) == 1
     assert len(unit.journeys) == 2
     data = unit.filings[0].content.body.data
