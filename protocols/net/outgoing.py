@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from functools import lru_cache
 
 from mailserver.connectors.values import Encryption, RemoteServer
 from protocols.net.stream import ConnectionLost, Stream
@@ -26,10 +27,15 @@ class CannotConnect(Exception):
 
 def client_context(server: RemoteServer) -> ssl.SSLContext:
     """Without checking the certificate unless that is wanted: small providers have self-signed ones."""
-    context = ssl.create_default_context()
-    if not server.verify_certificate:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    return ssl.create_default_context() if server.verify_certificate else _unchecked_context()
+
+
+@lru_cache(maxsize=1)
+def _unchecked_context() -> ssl.SSLContext:
+    """Without this machine's list of authorities, which takes tens of milliseconds to read, in the event loop."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 
