@@ -54,6 +54,7 @@ CONDITIONS: dict[str, str] = {
 """Which fields mean something with the method, the log-in and the routing that are chosen."""
 
 HELP: dict[str, str] = {
+    "server": "With another server or user name the Collector begins anew: messages that are left there are fetched.",
     "port": "Usual: POP3 110, or 995 with TLS from the first byte; IMAP 143 and 993; ODMR 366.",
     "leave_on_server_days": "0: deleted as soon as it is safe here. More than a few days makes every visit slower.",
     "detect_duplicates": "Some providers put a copy for each recipient into a shared mailbox: a user gets only the"

@@ -11,7 +11,7 @@ from django.db.models import Max, ProtectedError
 from mailserver.connectors import sealing
 from mailserver.connectors.changes import changeable, changed, set_fields
 from mailserver.connectors.checking import Problems, check_collector, check_rule, clean
-from mailserver.connectors.models import Collector, Connection, DownloadRule, OAuthAccount
+from mailserver.connectors.models import Collector, Connection, DownloadRule, OAuthAccount, RemoteMessage
 from mailserver.connectors.values import CollectMethod, Encryption
 from mailserver.errors import InvalidInput, Kind, MailError
 
@@ -50,10 +50,17 @@ def create_collector(fields: Mapping[str, object], connections: Sequence[int] | 
 def update_collector(
     collector_id: int, fields: Mapping[str, object] | None = None, connections: Sequence[int] | None = None
 ) -> None:
-    """Change what is named; `connections` are all that use it from now on."""
+    """Change what is named; `connections` are all that use it from now on.
+
+    In another mailbox the same id is another message: what was remembered of the one before is forgotten, or new mail
+    would pass for collected, and be deleted.
+    """
     with transaction.atomic():
         collector = _lock_collector(collector_id)
+        before = _mailbox(collector)
         _change(collector, fields or {})
+        if _mailbox(collector) != before:
+            RemoteMessage.objects.filter(collector=collector).delete()
         if connections is not None:
             _link(collector, connections)
 
@@ -166,6 +173,10 @@ def _check_account(account: OAuthAccount) -> Problems:
         elif not text and name != "device_url" and account.provider == OAuthAccount.Provider.OTHER:
             problems[name] = ["Another provider's address is needed here."]
     return problems
+
+
+def _mailbox(collector: Collector) -> tuple[str, str, str, int | None]:
+    return collector.method, collector.server.lower(), collector.username, collector.oauth_id
 
 
 def _lock_collector(collector_id: int) -> Collector:

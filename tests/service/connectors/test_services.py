@@ -14,6 +14,7 @@ from mailserver.connectors.models import (
     ConnectionRun,
     DownloadRule,
     OAuthAccount,
+    RemoteMessage,
     ScheduleItem,
     Sender,
 )
@@ -381,3 +382,22 @@ def test_an_item_that_denied_a_connection_that_goes_does_not_deny_all(installati
     item = services.create_item({"deny": True}, [other])
     services.delete_connection(other)
     assert not ScheduleItem.objects.get(pk=item).enabled
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"priority": 3, "leave_on_server_days": 5, "password": "new"}, 1),
+        ({"server": "POP.example.com"}, 1),
+        ({"server": "pop.example.net"}, 0),
+        ({"username": "sales"}, 0),
+        ({"method": "imap"}, 0),
+    ],
+)
+def test_in_another_mailbox_nothing_is_remembered(
+    alice: User, still_clock: StillClock, change: dict[str, object], left: int
+) -> None:
+    number = services.create_collector(POP3)
+    RemoteMessage.objects.create(collector_id=number, key="1", first_seen=still_clock(), last_listed=still_clock())
+    services.update_collector(number, change)
+    assert RemoteMessage.objects.count() == left
