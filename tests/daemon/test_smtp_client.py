@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from protocols.smtp.client_grammar import OutgoingRecipient
 from protocols.smtp.client_transaction import Delivery, Outcome, OutgoingMessage
 from tests.support.certificates import client_context, server_context
 from tests.support.remote_smtp import CLOSE, GOOD_MANNERS, RESET, SILENCE, RemoteSmtp
+from tests.support.waiting import until
 
 TEXT = b"Subject: hello\r\n\r\n.dots\r\n..\r\nand more\r\n"
 ANN, BOB, EVA = (Address(name, "example.org") for name in ("ann", "bob", "eva"))
@@ -262,7 +262,7 @@ async def test_a_server_that_talks_without_end() -> None:
     with RemoteSmtp(answers={"end": flood}) as server:
         client = await connect(server)
         assert outcomes(await client.send(message())) == [SENT, SENT]
-        await asyncio.sleep(0.3)
+        await until(lambda: client._wire._replies, 10, "the flood")
         assert len(client._wire._replies) < 100_000
         assert (await client.send(message())).stale
 
