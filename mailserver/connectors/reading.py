@@ -138,7 +138,7 @@ def sender_settings(row: Sender, servers: Iterable[ServerInput] | None = None) -
         default=row.connection.is_default,
         method=SendMethod(row.method),
         servers=tuple(
-            RemoteServer(server.host.strip(), server.port, Encryption(server.encryption), row.verify_certificate)
+            RemoteServer(_bare(server.host), server.port, Encryption(server.encryption), row.verify_certificate)
             for server in servers
         ),
         credentials=Credentials(
@@ -157,7 +157,7 @@ def collector_settings(row: Collector) -> CollectorSettings:
     return CollectorSettings(
         id=row.pk or 0,
         method=CollectMethod(row.method),
-        server=RemoteServer(row.server, row.port, Encryption(row.encryption), row.verify_certificate),
+        server=RemoteServer(_bare(row.server), row.port, Encryption(row.encryption), row.verify_certificate),
         credentials=Credentials(
             LoginMethod(row.login_method),
             _username(row),
@@ -168,6 +168,11 @@ def collector_settings(row: Collector) -> CollectorSettings:
         folders=tuple(line.strip() for line in row.folders.splitlines() if line.strip()) or ("INBOX",),
         **{name: getattr(row, name) for name in COLLECTOR_FIELDS},
     )
+
+
+def _bare(host: str) -> str:
+    """People write an IPv6 address in brackets; whoever connects to it must not."""
+    return host.strip().removeprefix("[").removesuffix("]")
 
 
 def _username(row: Sender | Collector) -> str:

@@ -32,6 +32,7 @@ from mailserver.connectors.listing import list_connections, unlinked
 from mailserver.connectors.triggers import schedule_view, time_zone
 from mailserver.errors import InvalidInput, MailError
 from mailserver.outqueue.services import counts
+from mailserver.outqueue.taking import count_unwanted
 from mailserver.security.networks import trusts_strangers
 from mailserver.store.housekeeping import count_orphans
 from mailserver.users.services import has_users
@@ -275,6 +276,12 @@ def check_connections() -> Findings:
             " server, or choose direct sending."
         )
         yield problem(f"{waiting} recipients wait. {text}") if waiting else note(text)
+    if unwanted := count_unwanted():
+        messages = "1 message waits" if unwanted == 1 else f"{unwanted} messages wait"
+        yield problem(
+            f"{messages} that no Connection sends: all are switched off for sending, or their domain filtering leaves"
+            " these messages out. Switch one on, or let its filtering take them."
+        )
     for name in unlinked():
         yield note(f"{name} belongs to no Connection, and so never runs.")
     view = schedule_view()

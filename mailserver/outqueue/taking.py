@@ -33,6 +33,7 @@ from mailserver.store.opening import open_store
 from mailserver.values import Address, ContentId, DsnNotify, DsnReturn
 
 LAN_LEASE = "lan-forwarding"
+MOST_LOOKED_AT = 10_000
 WINDOW = 1000
 """Rows looked at by one query: some milliseconds on SQLite."""
 
@@ -92,6 +93,13 @@ def count_due(sender: SenderSettings | None = None) -> int:
         chosen = _choose(_Choice(Route.SENDERS, sender.id, SendingOrder()), None, None, ())
         return len({ref for _, ref in chosen})
     return _due(Route.SENDERS, clock.now()).order_by().values("ref").distinct().count()
+
+
+def count_unwanted() -> int:
+    """Messages that could be sent now and that no Sender takes, among the first MOST_LOOKED_AT recipients."""
+    assignment = Assignment([(sender.id, sender.domain_filter) for sender in senders_in_order()])
+    rows = _sorted(_due(Route.SENDERS, clock.now()), SendingOrder()).values_list(*_COLUMNS)
+    return len({row[1] for row in _pick(list(rows[:MOST_LOOKED_AT]), assignment, None)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,3 +160,9 @@ def test_doctor_says_what_is_missing(tmp_path: Path, settings: Any) -> None:
     triggers.resume_schedule()
     services.delete_items([row.pk for row in triggers.ScheduleItem.objects.all()])
     assert "The schedule runs nothing" in findings()[-1][1]
+    services.update_connection(Connection.objects.get().pk, sender={"domain_filter": "Skip: All"})
+    assert findings()[0] == (
+        "PROBLEM",
+        "1 message waits that no Connection sends: all are switched off for sending, or their domain filtering leaves"
+        " these messages out. Switch one on, or let its filtering take them.",
+    )

@@ -55,7 +55,11 @@ def test_a_second_start_makes_no_other(installation: None) -> None:
 
 
 def test_a_connection_is_made_with_its_sender() -> None:
-    servers = (ServerInput("relay.example.com", 587, "starttls"), ServerInput("192.0.2.7"))
+    servers = (
+        ServerInput("relay.example.com", 587, "starttls"),
+        ServerInput("192.0.2.7"),
+        ServerInput("[2001:db8::1]", 587, "tls"),
+    )
     number = services.create_connection(
         {"name": " Main line "},
         sender={"login_method": "automatic", "username": "us", "password": "x y ", "retry_minutes": "1, 2 3"},
@@ -67,6 +71,7 @@ def test_a_connection_is_made_with_its_sender() -> None:
     assert sender.servers == (
         RemoteServer("relay.example.com", 587, Encryption.STARTTLS),
         RemoteServer("192.0.2.7", 25, Encryption.OPPORTUNISTIC),
+        RemoteServer("2001:db8::1", 587, Encryption.TLS),
     )
     assert sender.credentials.password == "x y "
     assert sender.credentials.method is LoginMethod.AUTOMATIC
