@@ -176,6 +176,7 @@ class _Session:
         self._broke_in = ""
         """The message that was coming in when the session broke."""
         self._started = clock.now()
+        self._expected = self._expected_bytes = 0
 
     async def run(self) -> bool:
         """Whether another session may get further: this one broke in a message, which is passed over then."""
@@ -270,7 +271,9 @@ class _Session:
             and key not in self._story.skip
             and self._may_be_fetched(message)
         ]
-        self._log.expect(len(wanted), sum(message.size for message in wanted))
+        self._expected += len(wanted)  # Of all folders: what is done is counted through as well.
+        self._expected_bytes += sum(message.size for message in wanted)
+        self._log.expect(self._expected, self._expected_bytes)
         for window in split_windows(wanted, WINDOW, WINDOW_BYTES):
             if self._filer.failure is not None:
                 return

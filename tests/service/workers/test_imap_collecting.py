@@ -100,6 +100,7 @@ def test_several_folders(office: CollectingOffice, remote: RemoteImap) -> None:
     assert "INBOX, Spam" in result.text
     assert office.subjects("alice") == ["Message 1", "Message 2", "Message 3", "Message 4"]
     assert remote.folders["Spam"].uids == []
+    assert (office.log.done, office.log.expected) == (4, 4)
 
 
 def test_left_for_some_days(office: CollectingOffice, remote: RemoteImap, still_clock: StillClock) -> None:
