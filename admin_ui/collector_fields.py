@@ -68,7 +68,8 @@ HELP: dict[str, str] = {
     "read_received_reversed": "For a provider whose topmost Received line names the account instead of the recipient.",
     "disable_default_mapping": "Only explicit mappings count, not users of the same name.",
     "shared_address": "People are told apart by the name that stands beside this address.",
-    "errors_action": "What becomes of messages in which no recipient of yours is named.",
+    "errors_action": "What becomes of messages in which no recipient of yours is named. The last choice gives them to"
+    " nobody and leaves them at the provider, where another office of yours collects them.",
     "errors_to": "A user's name or address.",
     "wait_seconds": "How long the server may take to call. With a permanent line 1 is enough.",
     "after": "Once the days that it is left on the server are over.",

@@ -12,7 +12,7 @@ from django.db import models as django_models
 
 from mailserver.connectors.accepted import find_problems
 from mailserver.connectors.dns_servers import BadDnsServer, parse_dns_servers
-from mailserver.connectors.download_rules import parse_conditions
+from mailserver.connectors.download_rules import parse_conditions, split_targets
 from mailserver.connectors.models import Collector, DownloadRule, Encryption, LoginMethod, ScheduleItem, Sender
 from mailserver.connectors.overrides import read_overrides
 from mailserver.connectors.serverlines import ServerInput
@@ -137,6 +137,9 @@ def check_rule(rule: DownloadRule) -> Problems:
     named = ("redirect", "copy")
     if any(word in rule.action for word in named) and not rule.targets.strip():
         problems["targets"] = ["This action needs somebody to redirect or copy to."]
+    nobody = [name for name in split_targets(rule.targets) if "@" not in name and find_user(name) is None]
+    if nobody:
+        problems["targets"] = [f"There is no user {name}." for name in nobody]
     return problems | problems_of(lambda: parse_conditions(rule.conditions))
 
 

@@ -322,7 +322,7 @@ def test_a_changed_first_item_is_somebodys_own(installation: None) -> None:
 # ------------------------------------------------------------ download rules and OAuth2 accounts
 
 
-def test_download_rules_have_an_order() -> None:
+def test_download_rules_have_an_order(alice: User) -> None:
     numbers = [services.save_rule({"name": name}) for name in "abc"]
     services.order_rules([numbers[2], numbers[0]])
     assert [rule.name for rule in DownloadRule.objects.all()] == ["c", "a", "b"]
@@ -336,6 +336,7 @@ def test_download_rules_have_an_order() -> None:
     [
         ({}, "name"),
         ({"name": "x", "action": "copy"}, "targets"),
+        ({"name": "x", "action": "copy", "targets": "nobody, me@elsewhere.test"}, "targets"),
         ({"name": "x", "action": "y"}, "action"),
         ({"name": "x", "conditions": [{"kind": "moon", "value": "full"}]}, "conditions"),
     ],
