@@ -37,6 +37,8 @@ _PRIORITY = re.compile(r"\$priority:(\d{1,9})", re.IGNORECASE)
 _SERVER = re.compile(
     r"(?:(?P<login>[^:]+):(?P<password>.*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s@:\[\]]+)(?::(?P<port>\d{1,5}))?"
 )
+# What is wrong with a line is told on runs, and what is wrong with a script's to the message's sender.
+_PASSWORD = re.compile(r":.*@", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,12 @@ def find_overrides(overrides: Sequence[Override], facts: OverrideFacts) -> tuple
 def parse_server(text: str, what: str = "a server") -> NamedServer:
     """`host`, `host:port`, either with `user:password@` in front; an IPv6 address in brackets. Raises BadOverride."""
     match = _SERVER.fullmatch(text)
+    shown = _PASSWORD.sub(":***@", text)
     if match is None:
-        raise BadOverride(f"{text!r} is not {what}; write host, host:port or user:password@host:port.")
+        raise BadOverride(f"{shown!r} is not {what}; write host, host:port or user:password@host:port.")
     port = int(match["port"] or SMTP_PORT)
     if not 1 <= port <= 65535:
-        raise BadOverride(f"{text!r}: there is no port {port}.")
+        raise BadOverride(f"{shown!r}: there is no port {port}.")
     return NamedServer(match["host"].strip("[]"), port, match["login"] or "", match["password"] or "")
 
 

@@ -93,13 +93,13 @@ class RelayRun:
             self._idle.append(await self._connect())
         except CannotSend as error:
             await self._defer_everything(error)
-            return TaskResult(Outcome.FAILED, error.text)
+            return TaskResult(Outcome.FAILED, error.text, bool(self._run.sender.servers) and not error.answered)
         try:
             await self._send_all()
         finally:
             await asyncio.gather(*(client.quit() for client in self._idle))
         if self._problem:
-            return TaskResult(Outcome.PARTLY, self._problem)
+            return TaskResult(Outcome.PARTLY, self._problem, connect_error=True)
         return TaskResult(Outcome.OK)
 
     async def finish(self) -> None:

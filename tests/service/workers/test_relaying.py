@@ -100,6 +100,13 @@ def test_nothing_is_connected_to_when_nothing_waits(office: SendingOffice) -> No
     assert server.sessions == 0
 
 
+def test_a_server_that_cannot_be_reached_is_another_trouble_than_one_that_says_no(office: SendingOffice) -> None:
+    make_queued("u@r.example")
+    result = office.send(office.relay(free_port()))
+    assert result.outcome is Outcome.FAILED
+    assert result.connect_error
+
+
 def test_the_next_server_when_the_first_cannot_be_reached(office: SendingOffice) -> None:
     ids = make_queued("u@r.example")
     with RemoteSmtp() as server:
@@ -116,6 +123,7 @@ def test_not_the_next_server_when_the_first_says_no(office: SendingOffice, greet
         result = office.send(office.relay(first.port, second.port))
     assert result.outcome is Outcome.FAILED
     assert greeting.decode().strip() in result.text
+    assert not result.connect_error
     assert second.sessions == 0
     assert statuses(ids) == ["waiting"]
 

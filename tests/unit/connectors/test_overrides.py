@@ -105,3 +105,11 @@ def test_lists_of_dns_servers() -> None:
 def test_what_is_no_dns_server(text: str) -> None:
     with pytest.raises(BadDnsServer):
         parse_dns_servers(text)
+
+
+@pytest.mark.parametrize("text", ["ann:s3cret@ho@st:x", "ann:s3cret@host:99999", "ann:s3:cret@@"])
+def test_a_password_is_not_told_with_what_is_wrong(text: str) -> None:
+    with pytest.raises(BadOverride) as caught:
+        parse_server(text)
+    assert "cret" not in str(caught.value)
+    assert "'ann:***@" in str(caught.value)
