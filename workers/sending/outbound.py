@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,9 @@ from protocols.smtp.client_transaction import Delivery, Outcome, OutgoingMessage
 OUR_BUG = "451 4.3.0 An error of this server's own; the details are in errors.log"
 """Said of the one message that met it, so that those behind it go out."""
 MAX_HEADER_BYTES = 256 * 1024
+
+# RFC 5321 §4.5.3.1.10: 452, and 552 means the same; servers that know RFC 3463 say X.5.3.
+_TOO_MANY = re.compile(r"[45]52[ -](?:[45]\.5\.3(?!\d)|.*\btoo many (?:recipients|rcpts?)\b)", re.IGNORECASE)
 
 RESULTS = {
     Outcome.SENT: AttemptResult.SENT,
@@ -104,9 +108,12 @@ def attempts_of(
     *,
     last_try: bool = False,
 ) -> list[Attempt]:
-    """What the queue records of a transaction."""
+    """What the queue records of a transaction. Recipients that were too many for it are next in this very run."""
+    progress = any(verdict.outcome is Outcome.SENT for verdict in delivery.verdicts)
     return [
-        Attempt(
+        Attempt(one.id, AttemptResult.UNTRIED)
+        if progress and _TOO_MANY.match(verdict.text)
+        else Attempt(
             one.id,
             RESULTS[verdict.outcome],
             verdict.text,

@@ -85,6 +85,23 @@ def test_mixed_results_are_kept_for_each_recipient(office: SendingOffice) -> Non
 # ---------------------------------------------------------------- which server
 
 
+@pytest.mark.parametrize("reply", [b"452 4.5.3 Error: too many\r\n", b"552 Too many recipients\r\n"])
+def test_recipients_that_are_too_many_for_a_transaction_come_in_the_next(office: SendingOffice, reply: bytes) -> None:
+    ids = make_queued("a@r.example", "b@r.example", "c@r.example")
+    with RemoteSmtp(answers={"RCPT TO:<b@r.example>": [reply], "RCPT TO:<c@r.example>": [reply, reply]}) as server:
+        assert office.send(office.relay(server.port)).outcome is Outcome.OK
+    assert statuses(ids) == ["sent", "sent", "sent"]
+    assert [len(taken.recipients) for taken in server.messages] == [1, 1, 1]
+
+
+def test_nobody_is_too_many_where_none_was_taken(office: SendingOffice) -> None:
+    ids = make_queued("a@r.example")
+    with RemoteSmtp(answers={"RCPT": b"452 4.5.3 too many\r\n"}) as server:
+        office.send(office.relay(server.port))
+    assert statuses(ids) == ["waiting"]
+    assert replies(ids) == ["452 4.5.3 too many"]
+
+
 def test_no_server_is_named(office: SendingOffice) -> None:
     ids = make_queued("u@r.example")
     result = office.send(office.relay())
