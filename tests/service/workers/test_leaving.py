@@ -21,12 +21,18 @@ from workers.sending.leaving import leave, stopping_gently
 from workers.sending.recorder import Recorder
 
 
+async def let_others_run() -> None:
+    """Whoever would go on without waiting for us has had the time to do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def test_an_error_in_one_session_lets_the_others_end_what_they_are_at() -> None:
     events: list[str] = []
 
     class Sending:
         async def finish(self) -> None:
-            await asyncio.sleep(0.05)
+            await let_others_run()
             events.append("finished")
 
     async def work() -> TaskResult:
@@ -74,9 +80,9 @@ async def test_the_lease_is_kept_until_a_stopped_job_has_left_the_wire() -> None
     async def perform(owner: str, told: object, tools: object) -> TaskResult:
         begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0.1)
+            await let_others_run()
             events.append("off the wire")
         raise AssertionError
 

@@ -5,32 +5,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mailserver import clock
-from mailserver.addressing.resolve import Answer, resolve
 from mailserver.connectors.models import DownloadRule, RemoteMessage, SeenMessage
 from mailserver.connectors.values import CollectorSettings, Credentials, LoginMethod, Outcome, Routing
 from mailserver.errors import Kind, MailError
 from mailserver.hooks.events import CollectVerdict, MessageCollected, MessageListed
 from mailserver.hooks.interface import Hooks
-from mailserver.journey.records import next_ref
 from mailserver.lan import services as lan
 from mailserver.lan.services import RuleInput
-from mailserver.mime.headers import summarise
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.pipeline import collected_text
-from mailserver.pipeline.filing import build_unit
-from mailserver.pipeline.message import Delivery, IncomingMessage, Origin
-from mailserver.values import Address, Body, Client, Envelope, Protocol, Recipient
+from tests.support.answering import answer
 from tests.support.collecting import CollectingOffice, make_message, open_office
 from tests.support.evil_pop3 import PASSWORD, EvilPop3, Tricks
 from tests.support.still_clock import StillClock
-from workers.work import do_due
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -433,29 +425,6 @@ def test_scripts_have_a_say(office: CollectingOffice) -> None:
 
 
 # ---------------------------------------------------------------- questions and answers
-
-
-def answer(office: CollectingOffice, user: str, **fields: str) -> None:
-    """What a mail program sends when its user answers the question, through the server's own pipeline."""
-    question = message_from_bytes(office.messages(user)[0])
-    address = str(question["Reply-To"])
-    local, _, domain = address.partition("@")
-    header = "".join(f"{name}: {value}\r\n" for name, value in {"To": address, "Subject": "Re:", **fields}.items())
-    data = f"{header}\r\nYes please.\r\n".encode()
-    target = resolve(Address(local, domain), office.tools.snapshot())
-    assert isinstance(target, Answer)
-    message = IncomingMessage(
-        next_ref(),
-        clock.now(),
-        Origin("smtp", Client(Protocol.SMTP, 1, 1, "127.0.0.1", 40000), login=f"{user}@example.test"),
-        Envelope(Address(user, "example.test")),
-        (Delivery(Recipient(Address(local, domain)), target),),
-        Body(len(data), "0" * 64, data),
-        header.encode(),
-        summarise(header.encode()),
-    )
-    office.store.submit(build_unit(message, "mail.example.test")).result(10)
-    do_due()
 
 
 def test_a_large_message_is_asked_about_once_and_fetched_when_wanted(
