@@ -71,7 +71,7 @@ def test_a_sender_is_changed_on_the_page_of_its_connection(browser: Client, firs
     (sender,) = read_senders()
     assert [(server.host, server.port, server.encryption) for server in sender.servers] == [
         ("smtp.example.net", 587, "starttls"),
-        ("[::1]", 2525, "none"),
+        ("::1", 2525, "none"),
     ]
     assert sender.credentials.password == "top-secret"
     assert b"top-secret" not in browser.get(page).content
