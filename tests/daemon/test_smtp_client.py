@@ -262,9 +262,12 @@ async def test_a_server_that_talks_without_end() -> None:
     with RemoteSmtp(answers={"end": flood}) as server:
         client = await connect(server)
         assert outcomes(await client.send(message())) == [SENT, SENT]
-        await until(lambda: client._wire._replies, 10, "the flood")
+        transport = client._wire.transport
+        assert transport is not None
+        await until(lambda: not transport.is_reading(), 10, "the client to read no more")
         assert len(client._wire._replies) < 100_000
         assert (await client.send(message())).stale
+        await until(lambda: not server._open, 10, "the server to notice")
 
 
 async def test_what_mail_and_rcpt_carry() -> None:
