@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib import messages
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -63,7 +64,8 @@ class Connecting:
 def look() -> Connecting:
     """What goes on now."""
     connections = list(Connection.objects.select_related("sender").order_by("pk"))
-    rows = runs.find_alive().select_related("connection").prefetch_related("tasks__sender")
+    tasks = RunTask.objects.filter(finished=None).select_related("sender").defer("notes", "transcript")
+    rows = runs.find_alive().select_related("connection").prefetch_related(Prefetch("tasks", tasks))
     running = tuple(_run(row) for row in rows)
     waiting = [row.name for row in connections if row.marked]
     latest = max(
@@ -89,7 +91,7 @@ def _state(running: tuple[ShownRun, ...], waiting: list[str]) -> str:
 
 
 def _run(row: ConnectionRun) -> ShownRun:
-    tasks = tuple(_task(task) for task in row.tasks.all() if task.finished is None)
+    tasks = tuple(map(_task, row.tasks.all()))
     return ShownRun(row.pk, row.connection.name, CAUSES.get(row.cause, row.cause), row.started, tasks)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -15,7 +15,7 @@ from admin_ui.run_pages import CAUSES, outcome_tag
 from admin_ui.saving import ServiceAdmin
 from admin_ui.site import console
 from mailserver import clock
-from mailserver.connectors.models import ConnectionRun
+from mailserver.connectors.models import ConnectionRun, RunTask
 
 
 @admin.register(ConnectionRun, site=console)
@@ -37,8 +37,9 @@ class ConnectionRunAdmin(ServiceAdmin[ConnectionRun]):
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConnectionRun]:
-        rows = super().get_queryset(request).select_related("connection")
-        return rows.annotate(task_count=Count("tasks"), done=Sum("tasks__done"))
+        tasks = RunTask.objects.filter(run=OuterRef("pk")).order_by().values("run")
+        done = tasks.annotate(total=Sum("done")).values("total")
+        return super().get_queryset(request).select_related("connection").annotate(done=Subquery(done))
 
     def change_view(self, request: HttpRequest, object_id: str, *args: object, **kwargs: object) -> HttpResponse:
         """A page of its own instead of a form."""

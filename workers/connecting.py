@@ -93,7 +93,11 @@ async def run_connection(run: BegunRun, owner: str, tools: WorkerTools, performe
     log.info("connecting: %s (%s)", run.connection_name, run.cause.value)
     keeper = Keeper(tools.offload, owner, run.id)
     keeper.hold(runs.RUN_LEASE)
-    await keeper.guard(_Run(run, owner, tools, performers, keeper).work())
+    try:
+        await keeper.guard(_Run(run, owner, tools, performers, keeper).work())
+    except BaseException:
+        await tools.offload(runs.end_run, run.id, [*keeper.outcomes, Outcome.FAILED])
+        raise
     outcome = await tools.offload(runs.end_run, run.id, keeper.outcomes)
     log.info("%s: %s", run.connection_name, outcome.value)
     return outcome

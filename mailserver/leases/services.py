@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 from django.db import IntegrityError, transaction
@@ -23,8 +24,21 @@ GONE = timedelta(minutes=10)
 
 
 def make_owner() -> str:
-    """A name that no other holder has had: `host:pid:start of the process:chance`."""
-    return f"{socket.gethostname()[:60]}:{os.getpid()}:{process_start(os.getpid())}:{secrets.token_hex(6)}"
+    """A name that no other holder has had: `place:pid:start of the process:chance`."""
+    return f"{this_place()}:{os.getpid()}:{process_start(os.getpid())}:{secrets.token_hex(6)}"
+
+
+@cache
+def this_place() -> str:
+    """Where process numbers mean what they mean here: this machine since it started, and this container of it."""
+    place = socket.gethostname()[:60]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            text = os.readlink(path) if path.endswith("pid") else Path(path).read_text()
+        except OSError:
+            continue
+        place += f"/{''.join(filter(str.isalnum, text))[-12:]}"
+    return place
 
 
 def acquire(name: str, owner: str, seconds: int) -> bool:
@@ -81,9 +95,9 @@ def is_gone(owner: str) -> bool:
 
 def is_dead(owner: str) -> bool:
     """Whether this was a process of this machine that is gone. Of other machines nothing is known: not dead."""
-    host, _, rest = owner.partition(":")
+    place, _, rest = owner.partition(":")
     pid, _, rest = rest.partition(":")
-    if host != socket.gethostname()[:60] or not pid.isdecimal():
+    if place != this_place() or not pid.isdecimal():
         return False
     return process_start(int(pid)) != rest.partition(":")[0]
 

@@ -231,6 +231,8 @@ class DirectRun:
         hosts = await self._filter(job, await self._find_hosts(job))
         fresh = await self._wants_fresh(job)
         candidates = await asyncio.gather(*(self._look_up(host, fresh) for host in hosts[:MAX_HOSTS]))
+        if all(_has_nothing(candidate, job.domain) for candidate in candidates):
+            raise NoRoute(f"550 5.1.2 The domain {job.domain} has neither mail servers nor an address")
         own = {candidate.host for candidate in candidates if self._is_ours(candidate)}
         better = drop_ourselves(job.domain, hosts[:MAX_HOSTS], own.__contains__)
         return [candidate for candidate in candidates if candidate.host in better]
@@ -432,6 +434,12 @@ def _unreachable(job: Job, host: Host, error: CannotSend) -> list[Attempt]:
     """A session that did not come about: another of the domain's servers may think otherwise."""
     last, reached = job.outbound.last_try, error.reply is not None
     return unreached(job.recipients, error.deferral, clock.now(), server=host.label, reached=reached, last_try=last)
+
+
+def _has_nothing(candidate: Candidate, domain: str) -> bool:
+    """RFC 5321 §5.1: the domain stands for its own mail server, and the DNS knows no address of it."""
+    own = candidate.host.name.rstrip(".").lower() == domain.lower()
+    return own and not candidate.addresses and candidate.problem.startswith("451 4.4.4")
 
 
 def _detailed(options: SessionOptions, details: TargetDetails) -> SessionOptions:

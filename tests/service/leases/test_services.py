@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -53,13 +52,13 @@ def test_killed_process_of_this_machine_holds_nothing(still_clock: StillClock) -
 
 
 def hold_lease_of(child: subprocess.Popen[bytes]) -> None:
-    owner = f"{socket.gethostname()[:60]}:{child.pid}:{leases.process_start(child.pid)}:x"
+    owner = f"{leases.this_place()}:{child.pid}:{leases.process_start(child.pid)}:x"
     assert leases.acquire("run", owner, 3600)
     assert not leases.acquire("run", leases.make_owner(), 30)
     child.kill()
 
 
 def test_process_number_that_came_round_again_is_another_process(still_clock: StillClock) -> None:
-    owner = f"{socket.gethostname()[:60]}:{os.getpid()}:1:x"
+    owner = f"{leases.this_place()}:{os.getpid()}:1:x"
     assert leases.is_dead(owner)
     assert not leases.is_dead(leases.make_owner())
