@@ -168,7 +168,7 @@ class CollectedFiler:
                 elif error is not None:
                     raise error
                 else:
-                    self._filed(found)
+                    self._filed(incoming, found)
         finally:
             for incoming, *_ in submitted:
                 incoming.discard()
@@ -203,19 +203,21 @@ class CollectedFiler:
             unit = add_report(unit, written, snapshot.hostname)
         return unit
 
-    def _filed(self, placed: Placed) -> None:
+    def _filed(self, incoming: Incoming, placed: Placed) -> None:
         key, size = placed.fetched.key, placed.fetched.size
-        self.results[key] = Result(key, delete=self._shall_go(placed))
+        self.results[key] = Result(key, delete=self._shall_go(incoming.listed, placed))
         self._log.advance(1, size)
         if placed.problem:
             self._tally.unrouted += 1
             if self._tally.unrouted <= MAX_NOTES:
                 self._log.note(f"{_title(placed)}: {placed.problem}")
 
-    def _shall_go(self, placed: Placed) -> bool:
+    def _shall_go(self, listed: Listed, placed: Placed) -> bool:
+        """What no later session could know again does not wait for its days: it would be filed at each of them."""
         if placed.delete is not None:
             return placed.delete
-        return placed.fetched.decision.action.deletes or not self._collector.leave_on_server_days
+        stays = self._collector.leave_on_server_days and listed.lasting
+        return placed.fetched.decision.action.deletes or not stays
 
     def _not_filed(self, incoming: Incoming, unit: Unit, error: MailError) -> None:
         self._seen_now -= {(digest.user, digest.digest) for digest in unit.seen}

@@ -5,20 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 
 from mailserver import clock
-from mailserver.addressing.resolve import Local, Unknown, resolve
+from mailserver.addressing.resolve import Answer, Lan, Local, Unknown, resolve
 from mailserver.config.catalog import DEFAULT_DOMAIN
 from mailserver.config.snapshot import Snapshot
 from mailserver.connectors.admin_notices import Failure, record_failure, record_report, record_success
 from mailserver.connectors.values import Outcome, TaskResult
 from mailserver.errors import MailError
 from mailserver.hooks.events import ErrorNotice
-from mailserver.journey.records import JourneyStep, next_ref
+from mailserver.journey.records import next_ref
+from mailserver.pipeline.filing import lan_target
 from mailserver.pipeline.own_mail import OwnMessage, build_own_unit
-from mailserver.store.interface import NewQueued, Unit
-from mailserver.values import Address, Envelope, MailboxId, Recipient
+from mailserver.values import Address
 from workers.tools import WorkerTools
 
 log = logging.getLogger("pillarbox.runs")
@@ -28,7 +27,6 @@ SENDER, COLLECTOR = 1, 2
 WHAT = {SENDER: "Sender", COLLECTOR: "Collector"}
 SOURCE = "notice"
 ERROR_SEVERITY = 1
-NOWHERE = MailboxId(0)
 
 TITLE = "{what} {name}: {first_line}"
 TEXT = """\
@@ -88,9 +86,8 @@ async def _tell(tools: WorkerTools, snapshot: Snapshot, notice: ErrorNotice, due
     if not due or not target:
         return False
     local, _, domain = target.rpartition("@")
-    address = Address(local, domain)
-    found = resolve(address, snapshot)
-    if isinstance(found, Unknown):
+    found = resolve(Address(local, domain), snapshot)
+    if isinstance(found, Unknown | Answer):
         log.warning("an error message is not sent: nobody here is called %s", target)
         return False
     message = OwnMessage(
@@ -98,26 +95,17 @@ async def _tell(tools: WorkerTools, snapshot: Snapshot, notice: ErrorNotice, due
         source=SOURCE,
         sender=sender,
         sender_name="Pillarbox",
-        recipient=target,
+        recipient=str(found.address) if isinstance(found, Lan) else target,
         recipient_name="",
         subject=title,
         text=text,
         detail="Error message",
     )
-    inbox = found.user.inbox if isinstance(found, Local) else NOWHERE
-    unit = build_own_unit(message, inbox, clock.now())
-    if not isinstance(found, Local):
-        unit = _to_the_queue(unit, address)
+    inbox = found.user.inbox if isinstance(found, Local) else None
+    lan = lan_target(found) if isinstance(found, Lan) else None
+    unit = build_own_unit(message, inbox, clock.now(), lan)
     await asyncio.wrap_future(tools.store.submit(unit))
     return True
-
-
-def _to_the_queue(unit: Unit, address: Address) -> Unit:
-    """A script sends it elsewhere: with the null reverse path, so that nobody answers."""
-    (filing,) = unit.filings
-    queued = NewQueued(Envelope(None, (Recipient(address),)))
-    steps = tuple(replace(step, kind=JourneyStep.QUEUED) for step in unit.steps)
-    return replace(unit, filings=(replace(filing, entries=(), queued=(queued,)),), steps=steps)
 
 
 def _own_domain(snapshot: Snapshot) -> str:

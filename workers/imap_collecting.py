@@ -45,6 +45,10 @@ REMOVED_AT_ONCE = 500
 """UIDs in one command; a line of them stays below 8,000 bytes, which every server takes."""
 FOR_EVER_DAYS = 1_000_000
 """Leave days of what is never taken away."""
+OTHERS_MARKED = (
+    "Somebody else has marked messages in {folder} as deleted, and the server can only remove all of them together:"
+    " what was collected is marked, too, and goes with them."
+)
 FAILURES = (ImapFailure, CannotConnect, NoToken)
 
 
@@ -101,7 +105,7 @@ async def check_imap(collector: CollectorSettings, owner: str, log: TaskLog, too
     try:
         client = await open_mailbox(collector, log, tools)
     except FAILURES as error:
-        return TaskResult(Outcome.FAILED, str(error))
+        return TaskResult(Outcome.FAILED, str(error), isinstance(error, CannotConnect))
     try:
         found = []
         for folder in collector.folders:
@@ -113,7 +117,7 @@ async def check_imap(collector: CollectorSettings, owner: str, log: TaskLog, too
         idle = " It offers no IDLE, so nobody is told of news." if collector.idle and not client.can_idle else ""
         return TaskResult(Outcome.OK, f"Logged in. {'; '.join(found)}.{idle}")
     except ImapFailure as error:
-        return TaskResult(Outcome.FAILED, str(error))
+        return TaskResult(Outcome.FAILED, str(error), client.lost)
     finally:
         client.close()
 
@@ -205,6 +209,7 @@ class _Session:
             self._problem(f"{len(failed)} messages could not be stored and stay at the provider: {failed[0]}.")
 
     def _broken(self, error: ImapFailure) -> bool:
+        self._story.connect_error = self._client.lost
         if not self._broke_in:
             self._problem(str(error))
             return False
@@ -377,15 +382,13 @@ class _Session:
     async def _remove(self, folder: _Folder, keys: Sequence[str]) -> None:
         for chunk in _chunks(keys):
             if not await self._client.remove([folder.listed[key].uid for key in chunk]):
-                self._problem(
-                    f"Somebody else has marked messages in {folder.name} as deleted, and the server can only remove"
-                    " all of them together: what was collected is marked, too, and goes with them."
-                )
+                self._problem(OTHERS_MARKED.format(folder=folder.name))
             await self._tools.offload(note_deleted, self._collector.id, chunk, clock.now())
 
     async def _move(self, folder: _Folder, keys: Sequence[str]) -> None:
         for chunk in _chunks(keys):
-            await self._client.move([folder.listed[key].uid for key in chunk], self._collector.move_to)
+            if not await self._client.move([folder.listed[key].uid for key in chunk], self._collector.move_to):
+                self._problem(OTHERS_MARKED.format(folder=folder.name))
             await self._tools.offload(note_deleted, self._collector.id, chunk, clock.now())
 
     async def _forget(self) -> None:

@@ -90,7 +90,10 @@ def advance_sign_in(payload: Mapping[str, object]) -> None:
         else:
             oauth.record_sign_in_failed(sign_in, str(refused))
     except Unreachable as error:
-        oauth.record_sign_in_failed(sign_in, f"{error}.")
+        if step.asked_again:
+            oauth.record_not_yet(sign_in, slower=True)  # RFC 8628 §3.5
+        else:
+            oauth.record_sign_in_failed(sign_in, f"{error}.")
 
 
 def _post(request: FormPost) -> tuple[int, bytes]:

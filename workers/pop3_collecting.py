@@ -13,7 +13,7 @@ import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mailserver import clock
 from mailserver.config.catalog import FASTEST_POP3, HOLD_UIDL_DAYS
@@ -158,6 +158,7 @@ class _Session:
             try:
                 try:
                     messages = await self._list(client)
+                    self._note_unknowable(messages)
                     await self._fetch_all(client, filer, messages)
                 finally:
                     await asyncio.shield(filer.settle())
@@ -223,8 +224,18 @@ class _Session:
                 nth[key] += 1
                 keeps = self._collector.leave_on_server_days
                 key = f"{key}#{nth[key]}" if keeps else f"once:{secrets.token_hex(16)}"
-            told.append(_Message(message.number, Listed(key, message.listed.size)))
+            told.append(_Message(message.number, replace(message.listed, key=key)))
         return told
+
+    def _note_unknowable(self, messages: Sequence[_Message]) -> None:
+        """What cannot be known again would be fetched at every visit: the filer has it go at once."""
+        count = sum(not message.listed.lasting for message in messages)
+        if count and (days := self._collector.leave_on_server_days):
+            self._log.note(
+                f"{self._collector.server.host} gives {count} messages neither an id (UIDL) nor a header to tell them"
+                f" by (TOP). They cannot be left there for {days} days, because they would be fetched again each time:"
+                " they are deleted there as soon as they are safe here."
+            )
 
     async def _by_header(self, client: Pop3Client, number: int, size: int) -> _Message:
         """Without a unique id the header's hash is the key (spec connectors 4.3); without TOP none lasts."""
@@ -233,7 +244,7 @@ class _Session:
         except ServerRefused:
             header = b""
         if not header:
-            return _Message(number, Listed(f"once:{secrets.token_hex(16)}", size))
+            return _Message(number, Listed(f"once:{secrets.token_hex(16)}", size, lasting=False))
         return _Message(number, Listed(f"top:{hashlib.sha256(header).hexdigest()}", size))
 
     # ------------------------------------------------------------ fetching
@@ -327,7 +338,7 @@ class _Session:
         messages = list(fresh)
         missing = [message.number for message in messages if not message.listed.size]
         sizes = await client.sizes_of(missing) if missing else {}
-        return [_Message(m.number, Listed(m.listed.key, m.listed.size or sizes.get(m.number, 0))) for m in messages]
+        return [_Message(m.number, replace(m.listed, size=m.listed.size or sizes.get(m.number, 0))) for m in messages]
 
     def _event(self, message: _Message) -> MessageListed:
         return MessageListed(self._collector.id, message.listed.key, message.listed.size, b"")

@@ -26,6 +26,8 @@ class Renumbered:
     key: str
     digest: str
     size: int
+    deleted: bool = False
+    """The provider said that it is gone: only the very same one, of the same size, can have come back."""
 
 
 def message_key(folder: str, uid_validity: int, uid: int) -> str:
@@ -51,8 +53,8 @@ def find_renumbered(collector: int, folder: str, uid_validity: int) -> list[Renu
         .order_by("pk")
     )
     return [
-        Renumbered(key, digest, size)
-        for key, digest, size in rows.values_list("key", "digest", "size").iterator()
+        Renumbered(key, digest, size, deleted is not None)
+        for key, digest, size, deleted in rows.values_list("key", "digest", "size", "deleted").iterator()
         if (parts := split_key(key)) is not None and parts[0] == folder[:MAX_FOLDER_LENGTH] and parts[1] != uid_validity
     ]
 
@@ -73,8 +75,10 @@ def match_renumbered(remembered: Iterable[Renumbered], listed: Iterable[tuple[st
         by_digest[digest].remove(same)
         found[same.key] = key
     for key, digest in rest:
-        if by_digest.get(digest):
-            found[by_digest[digest].pop(0).key] = key
+        same = next((one for one in by_digest.get(digest, ()) if not one.deleted), None)
+        if same is not None:
+            by_digest[digest].remove(same)
+            found[same.key] = key
     return found
 
 

@@ -58,6 +58,8 @@ class Step:
     request: FormPost
     answer_is_code: bool = False
     """A device code (RFC 8628 §3.2), not tokens."""
+    asked_again: bool = False
+    """One question of many, until the code is typed in or has expired: one that gets no answer ends nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,7 @@ def next_step(sign_in_id: int) -> Step | None:
         return Step(row.account_id, request)
     if not secret:
         return Step(row.account_id, messages.device_request(endpoints, application), answer_is_code=True)
-    return Step(row.account_id, messages.device_token_request(endpoints, application, secret))
+    return Step(row.account_id, messages.device_token_request(endpoints, application, secret), asked_again=True)
 
 
 def record_device_code(sign_in_id: int, code: DeviceCode) -> None:

@@ -38,6 +38,8 @@ class Listed:
 
     key: str
     size: int = 0
+    lasting: bool = True
+    """False: the key is good for this session only; the next one cannot know the message again by it."""
 
 
 class Step(enum.Enum):

@@ -173,6 +173,25 @@ def test_with_a_code_on_another_device(account: OAuthAccount, server: OAuthServe
     assert not WorkItem.objects.exists()
 
 
+def test_a_question_about_the_code_that_gets_no_answer(
+    account: OAuthAccount, server: OAuthServer, still_clock: StillClock
+) -> None:
+    oauth.begin_on_device(account.pk)
+    do_due()
+    OAuthAccount.objects.update(token_url="https://127.0.0.1:1/token")
+    still_clock.advance(seconds=1)
+    do_due()
+    assert _state(account) == ("person", "")
+    OAuthAccount.objects.update(token_url=server.url("token"))
+    server.device_typed = True
+    still_clock.advance(seconds=5)
+    do_due()
+    assert _state(account)[0] == "person", "after no answer it is asked less often"
+    still_clock.advance(seconds=1)
+    do_due()
+    assert _state(account) == ("done", "")
+
+
 def test_a_code_that_is_declined_or_forgotten(
     account: OAuthAccount, server: OAuthServer, still_clock: StillClock
 ) -> None:

@@ -13,6 +13,8 @@ from mailserver.connectors.models import Connection, ReportedError
 from mailserver.connectors.values import Outcome, TaskResult
 from mailserver.hooks.events import ErrorNotice, NoticeChange
 from mailserver.hooks.interface import Hooks
+from mailserver.lan import services as lan
+from mailserver.lan.services import RuleInput
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.store.opening import open_store
 from mailserver.users.services import create_user, find_user
@@ -149,4 +151,23 @@ def test_a_script_sends_it_elsewhere(told: WorkerTools, script: Script) -> None:
 def test_nobody_is_called_so(told: WorkerTools, script: Script) -> None:
     script.change = NoticeChange("x", "x", "ghost@example.test", "postmaster@example.test", force=True)
     report(told, FAILED)
+    assert ReportedError.objects.get().reports == 0
+
+
+def test_a_script_sends_it_to_a_server_of_our_own_network(
+    internet: Connection, script: Script, still_clock: StillClock
+) -> None:
+    lan.save_rule(RuleInput("*@branch.test", "10.0.0.5"))
+    script.change = NoticeChange("x", "x", "duty@branch.test", "postmaster@example.test", force=True)
+    with real_tools(script) as tools:
+        report(tools, FAILED)
+    row = QueuedRecipient.objects.get()
+    assert (row.recipient, row.lan_server, row.reverse_path) == ("duty@branch.test", "10.0.0.5:25", "")
+
+
+def test_nobody_reads_the_address_for_answers(told: WorkerTools, script: Script) -> None:
+    target = "fetch-0123456789abcdef0123@example.test"
+    script.change = NoticeChange("x", "x", target, "postmaster@example.test", force=True)
+    report(told, FAILED)
+    assert not QueuedRecipient.objects.exists()
     assert ReportedError.objects.get().reports == 0

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mailserver.connectors.imap_memory import Renumbered, match_renumbered
 from mailserver.connectors.models import DownloadRule, OAuthAccount, RemoteMessage
 from mailserver.connectors.values import (
     CollectMethod,
@@ -259,6 +260,37 @@ def test_what_somebody_else_deleted_is_left(office: CollectingOffice, remote: Re
     assert run(office, remote) == TaskResult(Outcome.OK)
     assert sorted(office.subjects("alice")) == ["Message 1", "Message 2"]
     assert remote.inbox.uids == []
+
+
+def test_what_could_only_be_marked_after_moving_is_told(office: CollectingOffice, remote: RemoteImap) -> None:
+    remote.inbox.add(make_message(1), "\\Deleted")
+    fill(remote.inbox, 1, first=2)
+    remote.capabilities = "IMAP4rev1 AUTH=PLAIN"
+    result = run(office, remote, after="move", move_to="Collected")
+    assert "Somebody else has marked" in result.text
+    assert remote.inbox.uids == [1, 2]
+    assert len(remote.folders["Collected"].messages) == 1
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(("cut_after", "lost"), [(b"SELECT", True), (b"", False)])
+def test_a_connection_that_is_lost_is_a_network_error(
+    office: CollectingOffice, remote: RemoteImap, check: bool, cut_after: bytes, lost: bool
+) -> None:
+    fill(remote.inbox, 1)
+    remote.cut_after = cut_after
+    if not lost:
+        remote.refuses = {b"UID FETCH": b"NO the disk is broken"}
+    result = run(office, remote, check=check)
+    assert (result.outcome, result.connect_error) == (Outcome.FAILED, lost)
+
+
+def test_what_went_is_not_taken_for_another_of_its_message_id() -> None:
+    """A message that was deleted at the provider is known again by its size only."""
+    gone, left = Renumbered("INBOX/1/1", "d", 100, deleted=True), Renumbered("INBOX/1/2", "d", 100)
+    assert match_renumbered([gone], [("INBOX/2/1", "d", 150)]) == {}
+    assert match_renumbered([gone], [("INBOX/2/1", "d", 100)]) == {"INBOX/1/1": "INBOX/2/1"}
+    assert match_renumbered([gone, left], [("INBOX/2/1", "d", 150)]) == {"INBOX/1/2": "INBOX/2/1"}
 
 
 def test_a_folder_that_may_only_be_read(office: CollectingOffice, remote: RemoteImap) -> None:

@@ -136,6 +136,20 @@ def test_no_ids_at_all(office: CollectingOffice, no_top: bool) -> None:
         assert (numbers(office), evil.messages) == ([1, 2, 3, 4, 5], [])
 
 
+def test_left_by_a_server_that_tells_messages_apart_by_nothing(office: CollectingOffice) -> None:
+    """Neither UIDL nor TOP: what is left there would come again at every visit."""
+    with mailbox(no_uidl=True, no_top=True) as evil:
+        settings = collector(office, evil, leave_on_server_days=5, detect_duplicates=False)
+        assert office.collect(settings).outcome is Outcome.OK
+        assert [note for note in office.log.notes if "cannot be left there for 5 days" in note]
+        assert office.collect(settings).outcome is Outcome.OK
+        assert (numbers(office), evil.messages) == ([1, 2, 3, 4, 5], [])
+    routing = Routing(method="headers", accepted_domains="example.test", errors_action="remote")
+    with EvilPop3([make_message(1, "carol@example.test")], Tricks(no_uidl=True, no_top=True)) as evil:
+        office.collect(collector(office, evil, routing, leave_on_server_days=5))
+        assert len(evil.messages) == 1, "nobody here has it: another office collects it"
+
+
 def test_the_same_header_twice(office: CollectingOffice) -> None:
     with EvilPop3([make_message(1), make_message(1, size=400)], Tricks(no_uidl=True)) as evil:
         office.collect(collector(office, evil, detect_duplicates=False))
