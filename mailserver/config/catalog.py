@@ -167,7 +167,7 @@ URGENT_HEADERS: Setting[str] = Setting(
 QUEUE_KEEP_DAYS: Setting[int] = Setting(
     "queue.keep_days",
     7,
-    "Keep sent messages in the queue's list for (days)",
+    "Keep sent messages in the list of the queue for (days)",
     "What was sent or failed can be looked up there for so long, with the other server's exact words.",
     minimum=1,
     maximum=365,

@@ -80,7 +80,7 @@ def test_new_mail_comes_at_once(dovecot: Dovecot, office: Installation) -> None:
 
 
 def test_killed_at_random_moments(dovecot: Dovecot, office: Installation) -> None:
-    expected = Counter({0: 1, 1: 1})
+    expected: Counter[int] = Counter()
     for number in range(ROUNDS):
         first = 1000 * (number + 1)
         batch = range(first, first + MESSAGES)
@@ -91,7 +91,7 @@ def test_killed_at_random_moments(dovecot: Dovecot, office: Installation) -> Non
         kill_worker(office)
         wait_until(lambda first=first: arrived(office, first) == MESSAGES, PATIENCE_SECONDS, "all mail")
         wait_until(lambda: dovecot.count("watched") == 0, PATIENCE_SECONDS, "it to be gone at the provider")
-    found = numbers(office)
+    found = Counter({n: times for n, times in numbers(office).items() if n >= 1000})
     assert {n: times for n, times in found.items() if times != 1} == {}
     assert found == expected
 
@@ -104,7 +104,9 @@ def numbers(office: Installation) -> Counter[int]:
     """Whatever is in Alice's Inbox."""
     with imaplib.IMAP4("127.0.0.1", office.port("imap4")) as client:
         client.login("alice", OWN_PASSWORD)
-        client.select("INBOX", readonly=True)
+        _, (count,) = client.select("INBOX", readonly=True)
+        if count == b"0":
+            return Counter()
         _, found = client.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
     subjects = b"\r\n".join(part[1] for part in found if isinstance(part, tuple))
     return Counter(int(number) for number in SUBJECT.findall(subjects))
