@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The fields of a Collector as its form and the wizard show them: when they mean something, and what they mean."""
+"""The fields of a Collector as its form and the wizard show them: when they mean something, and what they mean.
+
+`disable_default_mapping` is not among them: until there are mappings, nobody would get anything by it.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,6 @@ CONDITIONS: dict[str, str] = {
     "special_fields": BY_HEADERS,
     "read_received_reversed": BY_HEADERS,
     "ignore_received": BY_HEADERS,
-    "disable_default_mapping": BY_HEADERS,
     "shared_address": f"{DOWNLOADS} && routing == 'one-address'",
     "marker_prefix": f"{DOWNLOADS} && routing == 'subject'",
     "marker_suffix": f"{DOWNLOADS} && routing == 'subject'",
@@ -66,7 +68,6 @@ HELP: dict[str, str] = {
     "special_fields": "Header fields in which your provider names the true recipient, one a line, such as X-RCPT-TO or"
     " X-Recipient: account-1 * delivered. They come before To and Cc.",
     "read_received_reversed": "For a provider whose topmost Received line names the account instead of the recipient.",
-    "disable_default_mapping": "Only explicit mappings count, not users of the same name.",
     "shared_address": "People are told apart by the name that stands beside this address.",
     "errors_action": "What becomes of messages in which no recipient of yours is named. The last choice gives them to"
     " nobody and leaves them at the provider, where another office of yours collects them.",

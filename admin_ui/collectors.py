@@ -85,7 +85,7 @@ class CollectorAdmin(ServiceAdmin[Collector]):
             _tab(
                 "For whom",
                 *("routing", "target", "accepted_domains", "special_fields", "read_received_reversed"),
-                *("ignore_received", "disable_default_mapping", "shared_address", "marker_prefix", "marker_suffix"),
+                *("ignore_received", "shared_address", "marker_prefix", "marker_suffix"),
                 *("errors_action", "errors_to"),
             ),
         )

@@ -30,6 +30,7 @@ from protocols.pop3.client import Begun, Complete, NotGiven, Piece, Pop3Client, 
 from protocols.sasl.client import LoginImpossible
 from workers.collect_screening import Screening
 from workers.collected_filing import CollectedFiler, Incoming
+from workers.message_lines import MessageLines
 from workers.oauth import NoToken, fetch_access_token
 from workers.tools import WorkerTools
 
@@ -130,6 +131,8 @@ class _Session:
         self._story = story
         self._coming: tuple[_Message, Incoming] | None = None
         """The message that has begun and is not Complete."""
+        self._lines: MessageLines | None = None
+        """Its lines, if scripts want to see them."""
         self._deletable: dict[str, int] = {}
         self._started = clock.now()
         self._again = False
@@ -261,12 +264,16 @@ class _Session:
             match event:
                 case Piece(data):
                     assert self._coming is not None
-                    self._feed(client, data)
+                    self._feed(client, await self._lines.take(data) if self._lines is not None else data)
                 case Begun(number):
                     message, decision = by_number[number]
                     self._coming = (message, filer.begin(message.listed, decision))
-                    await self._tools.hooks.on_message_start(self._event(message))
+                    hooks, told = self._tools.hooks, self._event(message)
+                    self._lines = MessageLines(hooks, told) if hooks.wants_lines else None
+                    await hooks.on_message_start(told)
                 case Complete():
+                    if self._lines is not None:
+                        self._feed(client, await self._lines.finish())
                     await self._complete(filer)
                 case NotGiven(number, text):
                     self._problem(f"The server did not give message {number}: {text}.")

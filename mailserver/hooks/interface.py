@@ -43,6 +43,9 @@ from mailserver.pipeline.verdict import Verdict
 class Hooks:
     """No opinion on anything."""
 
+    wants_lines = False
+    """True: `on_message_line_raw` and `on_message_line` are called, which makes collecting slower."""
+
     async def on_bandwidth(self, event: Connected | LoggedIn) -> int | None:
         """A limit as spec services 5.3 encodes it, or None to keep the one in force."""
         return None
@@ -115,6 +118,16 @@ class Hooks:
 
     async def on_message_start(self, event: MessageListed) -> None:
         """Right before a message is downloaded (StartMessage)."""
+
+    async def on_message_line_raw(self, event: MessageListed, line: bytes) -> None:
+        """A line came, with its end as the provider sent it (MessageLineRaw).
+
+        By POP3 only: an IMAP4 server says only behind a message which one it was. At most 64 kB are given at once.
+        """
+
+    async def on_message_line(self, event: MessageListed, line: bytes) -> bytes | None:
+        """The same line without its end, right before it is saved; what to save in its place (MessageLine)."""
+        return None
 
     async def on_message_end(self, event: MessageListed, size: int) -> None:
         """A message has been downloaded (EndMessage)."""

@@ -124,7 +124,11 @@ ROUTING_KEYS: dict[str, Key] = {
     "special_fields": Key("special_fields", Form.LINES, "headers: fields that name the recipient, a list."),
     "read_received_reversed": Key("read_received_reversed", Form.FLAG, "headers: read Received from the bottom."),
     "ignore_received": Key("ignore_received", Form.FLAG, "headers: do not look at Received."),
-    "disable_default_mapping": Key("disable_default_mapping", Form.FLAG, "headers: only mappings name users."),
+    "disable_default_mapping": Key(
+        "disable_default_mapping",
+        Form.FLAG,
+        "headers: only mappings name users; there are none yet, so nobody gets it.",
+    ),
     "shared_address": Key("shared_address", Form.TEXT, "one-address: the address that everybody shares."),
     "marker_prefix": Key("marker_prefix", Form.TEXT, "subject: what stands in front of the user's name."),
     "marker_suffix": Key("marker_suffix", Form.TEXT, "subject: what stands behind it."),

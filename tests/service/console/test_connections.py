@@ -122,6 +122,17 @@ def test_saving_an_unchanged_collector_changes_nothing(browser: Client, provider
     assert [row.name for row in provider.connections.all()] == ["Internet"]
 
 
+def test_what_means_nothing_without_mappings_is_not_shown_and_not_changed(browser: Client, provider: Collector) -> None:
+    Collector.objects.filter(pk=provider.pk).update(disable_default_mapping=True)
+    page = f"{COLLECTORS}{provider.pk}/change/"
+    values = read_form(browser, page, "collector_form")
+    assert 'name="ignore_received"' in browser.get(page).content.decode()
+    assert "disable_default_mapping" not in browser.get(page).content.decode()
+    assert browser.post(page, {**values, "ignore_received": "on"}).status_code == 302
+    provider.refresh_from_db()
+    assert (provider.ignore_received, provider.disable_default_mapping) == (True, True)
+
+
 def test_a_collector_says_what_it_lacks(browser: Client, provider: Collector) -> None:
     page = f"{COLLECTORS}{provider.pk}/change/"
     form = {**read_form(browser, page, "collector_form"), "routing": "headers", "target": "nobody"}
