@@ -8,6 +8,7 @@ are finished, when that does not take long, and everything else goes back into t
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mailserver import clock
@@ -69,6 +70,7 @@ async def check_sender(sender: SenderSettings, owner: str, log: TaskLog, tools: 
     if not sender.servers:
         return TaskResult(Outcome.FAILED, NO_SERVER.format(name=sender.connection_name))
     good = 0
+    is_own = make_own_check(run.snapshot)
     for server in sender.servers:
         where = f"{server.host} port {server.port}"
         verify = server.verify_certificate or sender.verify_certificate
@@ -77,7 +79,16 @@ async def check_sender(sender: SenderSettings, owner: str, log: TaskLog, tools: 
         )
         try:
             addresses = await find_addresses(run, server.host)
-            client = await open_any(addresses, server.port, options, run, make_own_check(run.snapshot))
+            try:
+                client = await open_any(addresses, server.port, options, run, is_own)
+            except CannotSend as error:
+                if not token or not error.login_refused:
+                    raise
+                token = await _fetch_token(sender, tools, token)
+                client = await open_any(addresses, server.port, replace(options, token=token), run, is_own)
+        except NoToken as error:
+            log.note(f"{where}: {error}")
+            continue
         except CannotSend as error:
             log.note(f"{where}: {error.text}")
             continue
@@ -138,7 +149,7 @@ async def _rate_left(sender: SenderSettings, tools: WorkerTools) -> int | None:
     return max(0, sender.rate_recipients - await tools.offload(count_sent_since, sender.id, since))
 
 
-async def _fetch_token(sender: SenderSettings, tools: WorkerTools) -> str:
+async def _fetch_token(sender: SenderSettings, tools: WorkerTools, refused: str = "") -> str:
     if sender.credentials.oauth is None:
         return ""
-    return await tools.offload(fetch_access_token, sender.credentials.oauth)
+    return await tools.offload(fetch_access_token, sender.credentials.oauth, refused)

@@ -37,6 +37,11 @@ class CannotSend(Exception):
         return self.reply is not None or self.stage is Stage.LOGIN
 
     @property
+    def login_refused(self) -> bool:
+        """The server did not like the password, or the token; not merely at the moment (RFC 4954 §6)."""
+        return self.stage is Stage.LOGIN and self.reply is not None and self.reply.code >= 500
+
+    @property
     def deferral(self) -> str:
         """What the queue keeps: the server's words where they are of a temporary failure, else our own. Never for
         ever, whatever was said: the server may think otherwise by then."""

@@ -199,7 +199,7 @@ class _Session:
         if self._context is not None and not self._encrypted:
             keywords.append("STARTTLS")
         if self._server.asks_passwords:
-            keywords.append("AUTH PLAIN LOGIN")
+            keywords.append("AUTH PLAIN LOGIN XOAUTH2")
         lines = [self._server.name, *keywords]
         text = "".join(f"250{'-' if n < len(lines) - 1 else ' '}{word}\r\n" for n, word in enumerate(lines))
         await self._say(text.encode(), "EHLO")
@@ -217,6 +217,11 @@ class _Session:
 
     async def _auth(self, line: str) -> None:
         words = line.split(" ")
+        if words[1].upper() == "XOAUTH2":
+            user, token, *_ = base64.b64decode(words[2]).decode().split("\x01")
+            good = self._server.knows(user.removeprefix("user="), token.removeprefix("auth=Bearer "))
+            await self._say(b"235 2.7.0 welcome\r\n" if good else b"535 5.7.8 wrong\r\n", "AUTH")
+            return
         if words[1].upper() == "PLAIN":
             _, user, password = base64.b64decode(words[2]).decode().split("\0")
         else:

@@ -19,6 +19,7 @@ from mailserver.errors import MailError
 from mailserver.hooks.events import SendLimits, SendStarted
 from mailserver.outqueue.values import Attempt, QueuedOne
 from protocols.smtp.client import CannotSend, SessionOptions, SmtpClient, Stage
+from workers.oauth import NoToken, fetch_access_token
 from workers.sending.feed import Feed
 from workers.sending.outbound import (
     OUR_BUG,
@@ -73,6 +74,7 @@ class RelayRun:
         self._server: RemoteServer | None = None
         self._addresses: tuple[str, ...] = ()
         self._token = ""
+        self._renewed = False
         self._idle: list[SmtpClient] = []
         self._working: set[asyncio.Task[None]] = set()
         self._allowance = _allowance(run.started, rate_left)
@@ -117,7 +119,7 @@ class RelayRun:
         for server in self._run.sender.servers:
             try:
                 addresses = await find_addresses(self._run, server.host)
-                client = await open_any(addresses, server.port, self._options(server), self._run, self._is_own)
+                client = await self._open(server, addresses)
             except CannotSend as error:
                 problem = CannotSend(error.stage, f"{server.host} port {server.port}: {error.text}", error.reply)
                 self._run.told.wire(f"-- {problem.text}")
@@ -134,8 +136,28 @@ class RelayRun:
 
     async def _connect_again(self) -> SmtpClient:
         assert self._server is not None
-        options = self._options(self._server)
-        return await open_any(self._addresses, self._server.port, options, self._run, self._is_own)
+        return await self._open(self._server, self._addresses)
+
+    async def _open(self, server: RemoteServer, addresses: Sequence[str]) -> SmtpClient:
+        """A token may have been withdrawn before its time: one that is refused is renewed, once in a run."""
+        token = self._token
+        try:
+            return await open_any(addresses, server.port, self._options(server), self._run, self._is_own)
+        except CannotSend as error:
+            if not error.login_refused or not await self._renew(token):
+                raise
+        return await open_any(addresses, server.port, self._options(server), self._run, self._is_own)
+
+    async def _renew(self, refused: str) -> bool:
+        """Whether there is another token to try by now; another session may have got it."""
+        oauth = self._run.sender.credentials.oauth
+        if oauth is not None and self._token == refused and not self._renewed:
+            self._renewed = True
+            try:
+                self._token = await self._run.tools.offload(fetch_access_token, oauth, refused)
+            except NoToken as error:
+                self._run.told.note(str(error))
+        return self._token != refused
 
     def _options(self, server: RemoteServer) -> SessionOptions:
         return SessionOptions(

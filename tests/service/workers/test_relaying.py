@@ -31,6 +31,8 @@ from tests.support.installation import free_port
 from tests.support.queueing import MESSAGE, make_queued, make_sender, row
 from tests.support.remote_smtp import RESET, SILENCE, RemoteSmtp
 from tests.support.sending import SendingOffice, attempts, claims, open_office, replies, statuses
+from workers import delivery
+from workers.sending import relay
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -178,6 +180,46 @@ def test_a_wrong_password_is_told_and_nothing_is_lost(office: SendingOffice) -> 
         again = office.send(office.relay(server.port, credentials=Credentials(LoginMethod.PLAIN, "office", "right")))
     assert again.outcome is Outcome.OK
     assert not any("wrong" in line or "d3Jvbmc" in line for line in office.log.lines)
+
+
+@pytest.mark.parametrize("renewed", ["right", "wrong as well"])
+def test_a_token_that_is_refused_is_renewed_once(
+    office: SendingOffice, monkeypatch: pytest.MonkeyPatch, renewed: str
+) -> None:
+    asked: list[str] = []
+
+    def give(account: int, refused: str = "") -> str:
+        asked.append(refused)
+        return renewed if refused else "withdrawn"
+
+    monkeypatch.setattr(delivery, "fetch_access_token", give)
+    monkeypatch.setattr(relay, "fetch_access_token", give)
+    ids = make_queued("u@r.example")
+    with RemoteSmtp(passwords={"office": "right"}) as server:
+        sender = office.relay(server.port, credentials=Credentials(LoginMethod.XOAUTH2, "office", oauth=7))
+        good = renewed == "right"
+        assert office.check(sender).outcome is (Outcome.OK if good else Outcome.FAILED)
+        assert office.send(sender).outcome is (Outcome.OK if good else Outcome.FAILED)
+    assert statuses(ids) == ["sent" if good else "waiting"]
+    assert asked == ["", "withdrawn", "", "withdrawn"]
+
+
+def test_a_relay_that_does_not_like_anybody_now_costs_no_token(
+    office: SendingOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def give(account: int, refused: str = "") -> str:
+        asked.append(refused)
+        return "right"
+
+    monkeypatch.setattr(delivery, "fetch_access_token", give)
+    monkeypatch.setattr(relay, "fetch_access_token", give)
+    make_queued("u@r.example")
+    with RemoteSmtp(passwords={"office": "right"}, answers={"AUTH": b"454 4.7.0 later\r\n"}) as server:
+        sender = office.relay(server.port, credentials=Credentials(LoginMethod.XOAUTH2, "office", oauth=7))
+        assert office.send(sender).outcome is Outcome.FAILED
+    assert asked == [""]
 
 
 def test_a_certificate_that_does_not_match(office: SendingOffice) -> None:
