@@ -158,22 +158,31 @@ def _reachable(path: Path) -> Iterator[str]:
 
 
 _sender: socket.socket | None = None
+_sender_lock = threading.Lock()
+
+
+def _sending_socket() -> socket.socket:
+    """One for the process, made when it is first needed, by whichever thread that is."""
+    global _sender
+    with _sender_lock:
+        if _sender is None:
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            made.setblocking(False)
+            _sender = made
+        return _sender
 
 
 def _publish_by_sockets(notices: list[str]) -> None:
-    global _sender
     try:
         listeners = [entry for entry in os.listdir(_folder()) if entry.endswith(".sock")]
     except OSError:
         return
-    if _sender is None:
-        try:
-            _sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        except OSError:  # no descriptor is free: a notice is lost, as it may be
-            return
-        _sender.setblocking(False)
+    try:
+        sender = _sending_socket()
+    except OSError:  # no descriptor is free: a notice is lost, as it may be
+        return
     for name in listeners:
-        _send(_sender, _folder() / name, notices)
+        _send(sender, _folder() / name, notices)
 
 
 def _send(sender: socket.socket, path: Path, notices: list[str]) -> None:
