@@ -336,4 +336,5 @@ async def test_aioimaplib_hears_of_new_mail_while_it_idles(installation: Install
     assert answer.result == "OK"
     assert any(b"while-idling" in bytes(line) for line in answer.lines)
     await client.logout()
+    client.protocol.transport.close()  # it waits for the server to do so, and is gone before it sees that
     await asyncio.to_thread(other.logout)
