@@ -47,7 +47,8 @@ def test_what_comes_in_leaves_at_once(internet: Connection, sending: ImmediateSe
     wait_until(happened(office, "sent a@remote.example"), 10, "the message")
     (run,) = wait_until(lambda: [run for run in runs.list_runs() if run.finished], 10, "the history")
     assert (run.cause, run.outcome, run.tasks[0].progress.done) == ("immediate", "ok", 1)
-    assert leases.find_holder(sender_lease(Sender.objects.get().pk)) is None
+    lease = sender_lease(Sender.objects.get().pk)
+    wait_until(lambda: leases.find_holder(lease) is None, 10, "the lease to be given back")
     internet.refresh_from_db()
     assert internet.last_poll is None
 
