@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Rows of other areas on which a unit depends, or which it changes: leased work, collectors' memories, reports.
+"""Rows of other areas on which a unit depends, or which it changes: collectors' memories, reports.
 
 Checked and written in the unit's transaction, so that what they stand for happens once with the mail, or not at all.
 """
@@ -16,7 +16,6 @@ from mailserver.store.bulk import Row, Table
 from mailserver.store.chunks import in_chunks
 from mailserver.store.interface import Collected, Unit
 from mailserver.store.records import fit
-from mailserver.work.models import WorkItem
 
 REMEMBERED = Table(
     RemoteMessage,
@@ -38,18 +37,14 @@ class Claims:
     """What the units of a batch lay claim to, read and locked at its start. Each may be had once."""
 
     def __init__(self, units: Sequence[Unit]) -> None:
-        self._work = _lock_work({done.id for unit in units for done in unit.done_work})
         wanted = {(new.collector, new.key) for unit in units for new in unit.collected}
         self._collectors = _lock_collectors({collector for collector, _ in wanted})
         self._collected, self._asked = _find_collected(wanted)
         self._told = _lock_told({row for unit in units for reported in unit.reported for row in reported.rows})
 
     def check(self, unit: Unit) -> None:
-        """Raises IN_USE for work that is not its holder's any more, EXISTS for a message that was collected, or an
-        outcome that was told before, NOT_FOUND for a collector that is gone. A unit that passes has its claims."""
-        for done in unit.done_work:
-            if self._work.get(done.id) != done.owner:
-                raise MailError(Kind.IN_USE, f"work {done.id} is not ours any more")
+        """Raises EXISTS for a message that was collected, or an outcome that was told before, and NOT_FOUND for a
+        collector that is gone. A unit that passes has its claims."""
         for new in unit.collected:
             if new.collector not in self._collectors:
                 raise MailError(Kind.NOT_FOUND, f"collector {new.collector} is gone")
@@ -60,16 +55,12 @@ class Claims:
         if told & self._told:
             raise MailError(Kind.EXISTS, "the sender has been told already")
         self._told |= told
-        for done in unit.done_work:
-            del self._work[done.id]
         for new in unit.collected:
             (self._asked if new.query_token else self._collected).add((new.collector, new.key))
 
 
 def write_foreign(units: Sequence[Unit], now: datetime) -> None:
     """What the claims of these units, all of which passed, come to."""
-    for chunk in in_chunks([done.id for unit in units for done in unit.done_work]):
-        WorkItem.objects.filter(pk__in=chunk).delete()
     REMEMBERED.upsert(
         (_remembered_row(new, now) for unit in units for new in unit.collected),
         ("collector_id", "key"),
@@ -88,14 +79,6 @@ def _remembered_row(new: Collected, now: datetime) -> Row:
     fetched = None if new.query_token else now
     query = "asked" if new.query_token else new.afterwards
     return (new.collector, new.key, now, fetched, now, new.size, new.ref, query, new.query_token, fit(new.digest, 64))
-
-
-def _lock_work(ids: set[int]) -> dict[int, str]:
-    return {
-        row.pk: row.lease_owner
-        for chunk in in_chunks(sorted(ids))
-        for row in WorkItem.objects.select_for_update().filter(pk__in=chunk).order_by("pk")
-    }
 
 
 def _lock_told(rows: set[int]) -> set[tuple[int, bool]]:

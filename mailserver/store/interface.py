@@ -150,17 +150,6 @@ class NewWork:
 
 
 @dataclass(frozen=True, slots=True)
-class DoneWork:
-    """This work row is done by this very unit, and goes with it: whatever it asked for happens exactly once.
-
-    When its holder lost the lease meanwhile, or somebody did it already, the unit fails with IN_USE.
-    """
-
-    id: int
-    owner: str
-
-
-@dataclass(frozen=True, slots=True)
 class Collected:
     """A collector has the message of this key now; written with the mail, before it is deleted at the provider.
 
@@ -212,7 +201,6 @@ class Unit:
     journeys: tuple[JourneyRecord, ...] = ()
     steps: tuple[JourneyStepRecord, ...] = ()
     work: tuple[NewWork, ...] = ()
-    done_work: tuple[DoneWork, ...] = ()
     collected: tuple[Collected, ...] = ()
     seen: tuple[SeenDigest, ...] = ()
     reported: tuple[Reported, ...] = ()

@@ -59,7 +59,7 @@ class MemoryStore(MemoryFolders):
     """A MailStore that forgets everything. Users are made known with `add_user`.
 
     `journeys`, `steps`, `work`, `queued`, `collected`, `seen` and `reported` hold what units have recorded, for tests
-    to look at; `leased_work` and `collectors` are what `DoneWork` and `Collected` may claim, for tests to fill.
+    to look at; `collectors` are those that `Collected` may name, for tests to fill.
     """
 
     def __init__(self, spool: Path | None = None) -> None:
@@ -68,7 +68,6 @@ class MemoryStore(MemoryFolders):
         self.steps: list[JourneyStepRecord] = []
         self.work: list[NewWork] = []
         self.queued: list[tuple[ContentId, NewQueued]] = []
-        self.leased_work: dict[int, str] = {}
         self.collectors: set[int] = set()
         self.collected: dict[tuple[int, str], Collected] = {}
         self.seen: set[tuple[UserId, str]] = set()
@@ -133,8 +132,6 @@ class MemoryStore(MemoryFolders):
 
     def _claim(self, unit: Unit) -> None:
         """As `foreign.Claims` does, then `foreign.write_foreign`."""
-        if any(self.leased_work.get(done.id) != done.owner for done in unit.done_work):
-            raise MailError(Kind.IN_USE)
         for new in unit.collected:
             if new.collector not in self.collectors:
                 raise MailError(Kind.NOT_FOUND)
@@ -144,8 +141,6 @@ class MemoryStore(MemoryFolders):
         told = {(row, reported.delay) for reported in self.reported for row in reported.rows}
         if any((row, reported.delay) in told for reported in unit.reported for row in reported.rows):
             raise MailError(Kind.EXISTS)
-        for done in unit.done_work:
-            del self.leased_work[done.id]
         self.collected |= {(new.collector, new.key): new for new in unit.collected}
         self.seen |= {(digest.user, digest.digest) for digest in unit.seen}
         self.reported += unit.reported

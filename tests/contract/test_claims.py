@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a unit lays claim to is had once: leased work, a collector's message. Over every MailStore."""
+"""What a unit lays claim to is had once: a collector's message, an outcome that is told. Over every MailStore."""
 
 from __future__ import annotations
 
@@ -9,24 +9,11 @@ import pytest
 
 from mailserver.connectors.models import Collector, RemoteMessage, SeenMessage
 from mailserver.errors import Kind
-from mailserver.store.interface import Collected, DoneWork, NewWork, Reported, SeenDigest
+from mailserver.store.interface import Collected, Reported, SeenDigest
 from mailserver.store.memory import MemoryStore
-from mailserver.work import services as work
 from tests.contract.world import World, fails
 from tests.support.filings import make_unit
 from tests.support.queueing import make_queued
-
-OWNER = "me"
-
-
-def leased_work(world: World, owner: str = OWNER) -> int:
-    if isinstance(world.store, MemoryStore):
-        world.store.leased_work[1] = owner
-        return 1
-    world.do(replace(make_unit(world.inbox, count=0), work=(NewWork("report"),)))
-    leased = work.take({"report": 60}, owner)
-    assert leased is not None
-    return leased.id
 
 
 def new_collector(world: World) -> int:
@@ -34,20 +21,6 @@ def new_collector(world: World) -> int:
         world.store.collectors.add(7)
         return 7
     return Collector.objects.create(name="Provider").pk
-
-
-def test_work_is_done_once(world: World) -> None:
-    done = DoneWork(leased_work(world), OWNER)
-    unit = replace(make_unit(world.inbox), done_work=(done,))
-    world.do(unit)
-    fails(Kind.IN_USE, lambda: world.do(unit))
-    assert world.uids() == [1]
-
-
-def test_work_whose_lease_was_lost_is_not_done(world: World) -> None:
-    number = leased_work(world, "somebody else")
-    fails(Kind.IN_USE, lambda: world.do(replace(make_unit(world.inbox), done_work=(DoneWork(number, OWNER),))))
-    assert world.uids() == []
 
 
 def test_message_is_collected_once(world: World) -> None:
