@@ -22,6 +22,7 @@ from mailserver.connectors.remote_tests import forget_tests
 from mailserver.connectors.runs import forget_runs
 from mailserver.journey.services import forget_old
 from mailserver.outqueue.housekeeping import delete_expired, forget_finished
+from mailserver.outqueue.unwanted import judge_unwanted
 from mailserver.project.broker import LEFTOVER_SECONDS, clear_leftovers
 from mailserver.store.expunged import forget_long_gone
 from mailserver.store.housekeeping import collect_orphans
@@ -39,10 +40,12 @@ def clean_store(payload: Mapping[str, object]) -> None:
 
 
 def expire_queued(payload: Mapping[str, object]) -> None:
-    """What was to leave the outgoing queue by now, sent or not."""
-    deleted = delete_expired(clock.now())
-    if deleted:
+    """What was to leave the outgoing queue by now, sent or not; and what waits there though nobody sends it."""
+    now = clock.now()
+    if deleted := delete_expired(now):
         log.info("deleted from the outgoing queue, for its time was over: %d recipients", deleted)
+    if given_up := judge_unwanted(now):
+        log.warning("given up, for no Connection sends them: %d recipients", given_up)
 
 
 def clean_records(payload: Mapping[str, object]) -> None:

@@ -32,7 +32,7 @@ from mailserver.connectors.listing import list_connections, unlinked
 from mailserver.connectors.triggers import schedule_view, time_zone
 from mailserver.errors import InvalidInput, MailError
 from mailserver.outqueue.services import counts
-from mailserver.outqueue.taking import count_unwanted
+from mailserver.outqueue.unwanted import count_unwanted
 from mailserver.security.networks import trusts_strangers
 from mailserver.store.housekeeping import count_orphans
 from mailserver.users.services import has_users

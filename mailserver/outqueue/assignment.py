@@ -25,6 +25,11 @@ class Assignment:
         """Who takes this recipient; None: nobody, it waits."""
         return next((sender for sender, filter_ in self._filters if filter_.attempts(facts)), None)
 
+    @property
+    def takes_everything(self) -> bool:
+        """There is nothing that nobody takes."""
+        return any(filter_.takes_everything for _, filter_ in self._filters)
+
     def gets_nothing(self, sender: int) -> bool:
         """Somebody before it takes everything, or it is not there."""
         return all(sender != asked for asked, _ in self._filters)

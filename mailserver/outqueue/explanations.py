@@ -16,7 +16,7 @@ BY_DETAIL: dict[str, str] = {
     "4.1": "The other server could not be reached.",
     "4.2": "The connection to the other server broke.",
     "4.3": "Where mail for that domain goes could not be found out.",
-    "4.4": "Where mail for that domain goes could not be found out.",
+    "4.4": "No way was found on which mail for that domain can be sent.",
     "4.6": "The message was going round in circles.",
     "4.7": "The other server could not be reached, or did not take the message, for too long.",
     "6.7": "The other server cannot take an address with letters beyond plain Latin.",

@@ -7,8 +7,8 @@ due. What was sent is recorded whoever has the claim by now; anything else only 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import transaction
@@ -31,6 +31,8 @@ REPORT = "send-report"
 """The kind of work that tells a sender of outcomes; `workers.reports` does it."""
 MAX_REPLY_CHARACTERS = 4000
 """Kept of a server's words. RFC 5321 §4.5.3.1.5 allows 512 octets a line; longer ones are seen in the wild."""
+NOBODY_SENDS = "451 4.4.4 No Connection of this server sends this message. An administrator has to look at this."
+"""RFC 3463 §3.5: no next hop is known."""
 
 ROWS = Table(
     QueuedRecipient,
@@ -70,6 +72,7 @@ class _Stored:
     warned: datetime | None = None
     next_attempt: datetime | None = None
     last_attempt: datetime | None = None
+    sender_id: int | None = None
 
     def state(self, now: datetime) -> RowState:
         return RowState(
@@ -131,6 +134,29 @@ def _record(attempts: Sequence[Attempt], owner: str, sender: int | None, policy:
         ATTEMPTS.insert(_attempt(one, sender, now) for one in tried)
         record_steps(step for one in tried for step in _steps(one, now))
         _order_reports(tried)
+
+
+def record_unwanted(ids: Sequence[int], policies: Mapping[int, RetryPolicy], now: datetime) -> int:
+    """Nobody sends these: told and given up in the time of any other message, though nothing was tried. Says how many
+    were given up.
+
+    `policies` has those of the Senders, of which the one counts that tried it last. What waits stays due, so that it
+    leaves as soon as a Sender takes it.
+    """
+    with transaction.atomic():
+        judged = []
+        for row in _lock(set(ids), _ALL).values():
+            if row.status != QueuedRecipient.Status.WAITING or row.claim:
+                continue  # Held, or taken by a Sender in this very moment.
+            attempt = Attempt(row.id, AttemptResult.DEFERRED, NOBODY_SENDS, remote=False, reached=False)
+            policy = replace(policies.get(row.sender_id or 0, RetryPolicy()), minutes=(1,))
+            decision = decide(attempt, row.state(now), policy, now)
+            judged.append(_Recorded(attempt, row, replace(decision, next_attempt=None)))
+        news = [one for one in judged if one.decision.finished or one.row.last_reply != NOBODY_SENDS]
+        ROWS.update(_row(one, now) for one in news)
+        record_steps(step for one in news for step in _steps(one, now))
+        _order_reports(judged)
+    return sum(one.decision.finished for one in judged)
 
 
 def _lock(ids: set[int], columns: Sequence[str]) -> dict[int, _Stored]:

@@ -204,7 +204,7 @@ def _about(one: ReportedOne, report: Report) -> Iterator[str]:
     if report.action is Action.FAILED:
         if one.given_up:
             tried = format_span((report.written - report.original.queued).total_seconds())
-            yield f"    It was tried for {tried} without success."
+            yield f"    For {tried} it could not be passed on."
         explanation = explain(_status(one, report))
         if explanation:
             yield f"    {explanation}"

@@ -8,34 +8,25 @@ claim of somebody who has lost the lease is void: his successor takes the messag
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
 
 from mailserver import clock
-from mailserver.connectors.sender_order import senders_in_order
 from mailserver.connectors.values import SenderSettings
 from mailserver.errors import Kind, MailError
 from mailserver.leases import services as leases
-from mailserver.outqueue.assignment import Assignment
-from mailserver.outqueue.domain_filter import Facts
+from mailserver.outqueue.choosing import Choice, choose, due
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.outqueue.ordering import SendingOrder
 from mailserver.outqueue.values import QueuedMessage, QueuedOne, Route
 from mailserver.store.chunks import in_chunks
 from mailserver.store.interface import LanTarget
-from mailserver.store.opening import open_store
 from mailserver.values import Address, ContentId, DsnNotify, DsnReturn
 
 LAN_LEASE = "lan-forwarding"
-MOST_LOOKED_AT = 10_000
-WINDOW = 1000
-"""Rows looked at by one query: some milliseconds on SQLite."""
 
 
 def sender_lease(sender: int) -> str:
@@ -60,13 +51,13 @@ def take(
     `queued_before` is there for Senders that only send what waited at the start. Raises IN_USE when the lease is
     somebody else's.
     """
-    chosen = _Choice(Route.SENDERS, sender.id, SendingOrder(sender.smaller_first, sender.reverse_order))
+    chosen = Choice(Route.SENDERS, sender.id, SendingOrder(sender.smaller_first, sender.reverse_order))
     return _take(chosen, sender_lease(sender.id), owner, limit, queued_before, leave_out)
 
 
 def take_lan(owner: str, limit: int, *, leave_out: Collection[int] = ()) -> list[QueuedMessage]:
     """The same for LAN forwarding: recipients of one message for different servers come as several messages."""
-    return _take(_Choice(Route.LAN, None, SendingOrder()), LAN_LEASE, owner, limit, None, leave_out)
+    return _take(Choice(Route.LAN, None, SendingOrder()), LAN_LEASE, owner, limit, None, leave_out)
 
 
 def give_back(owner: str, ids: Collection[int] | None = None) -> int:
@@ -77,51 +68,43 @@ def give_back(owner: str, ids: Collection[int] | None = None) -> int:
     return sum(claimed.filter(pk__in=chunk).update(claim="") for chunk in in_chunks(list(ids)))
 
 
+def give_back_for_the_gone() -> int:
+    """Void the claims of those who will not come back: where no Sender is left, nobody else would."""
+    claimed = QueuedRecipient.objects.filter(claim__gt="", route=QueuedRecipient.Route.SENDERS).order_by()
+    return sum(
+        give_back(claim) for claim in claimed.values_list("claim", flat=True).distinct() if leases.is_gone(claim)
+    )
+
+
 def has_due(sender: SenderSettings) -> bool:
     """Whether `take` would find something now, or something that a dead worker left claimed; changes nothing."""
-    return bool(_choose(_Choice(Route.SENDERS, sender.id, SendingOrder()), 1, None, ())) or _is_abandoned(Route.SENDERS)
+    return bool(choose(Choice(Route.SENDERS, sender.id, SendingOrder()), 1, None, ())) or _is_abandoned(Route.SENDERS)
 
 
 def has_due_lan() -> bool:
     """Whether `take_lan` would find something now, or something that a dead worker left claimed."""
-    return _due(Route.LAN, clock.now()).exists() or _is_abandoned(Route.LAN)
+    return due(Route.LAN, clock.now()).exists() or _is_abandoned(Route.LAN)
 
 
 def count_due(sender: SenderSettings | None = None) -> int:
     """Messages that could be sent now, by this Sender or by any: what a schedule item's minimum is compared with."""
     if sender is not None:
-        chosen = _choose(_Choice(Route.SENDERS, sender.id, SendingOrder()), None, None, ())
+        chosen = choose(Choice(Route.SENDERS, sender.id, SendingOrder()), None, None, ())
         return len({ref for _, ref in chosen})
-    return _due(Route.SENDERS, clock.now()).order_by().values("ref").distinct().count()
-
-
-def count_unwanted() -> int:
-    """Messages that could be sent now and that no Sender takes, among the first MOST_LOOKED_AT recipients."""
-    assignment = Assignment([(sender.id, sender.domain_filter) for sender in senders_in_order()])
-    rows = _sorted(_due(Route.SENDERS, clock.now()), SendingOrder()).values_list(*_COLUMNS)
-    return len({row[1] for row in _pick(list(rows[:MOST_LOOKED_AT]), assignment, None)})
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """Whose messages, in which order."""
-
-    route: Route
-    sender: int | None
-    order: SendingOrder
+    return due(Route.SENDERS, clock.now()).order_by().values("ref").distinct().count()
 
 
 def _take(
-    choice: _Choice,
+    choice: Choice,
     lease: str,
     owner: str,
     limit: int,
     queued_before: datetime | None,
     leave_out: Collection[int],
 ) -> list[QueuedMessage]:
-    chosen = _choose(choice, limit, queued_before, leave_out)
+    chosen = choose(choice, limit, queued_before, leave_out)
     if not _fills(chosen, limit) and _void_stale_claims(choice, lease, owner):
-        chosen = _choose(choice, limit, queued_before, leave_out)
+        chosen = choose(choice, limit, queued_before, leave_out)
     if not chosen:
         return []
     ids = [id_ for id_, _ in chosen]
@@ -136,14 +119,14 @@ def _fills(chosen: Sequence[tuple[int, str]], limit: int) -> bool:
     return len({ref for _, ref in chosen}) >= limit
 
 
-def _claim(choice: _Choice, owner: str, ids: Sequence[int]) -> None:
+def _claim(choice: Choice, owner: str, ids: Sequence[int]) -> None:
     """What was held, deleted or claimed since it was chosen is passed over."""
     for chunk in in_chunks(ids):
         free = QueuedRecipient.objects.filter(pk__in=chunk, status=QueuedRecipient.Status.WAITING, claim="")
         free.update(claim=owner, sender_id=choice.sender)
 
 
-def _void_stale_claims(choice: _Choice, lease: str, owner: str) -> int:
+def _void_stale_claims(choice: Choice, lease: str, owner: str) -> int:
     """Claims of whoever had the lease before: he is gone, or has lost it. And those of the dead for Senders that are
     not asked any more: nobody else would ever look at them."""
     claimed = QueuedRecipient.objects.filter(claim__gt="", route=choice.route).exclude(claim=owner).order_by()
@@ -163,135 +146,6 @@ def _is_abandoned(route: Route) -> bool:
     """Whether something is claimed by somebody who is gone: who sends next makes it free again."""
     claimed = QueuedRecipient.objects.filter(claim__gt="", route=route, status=QueuedRecipient.Status.WAITING)
     return not all(map(leases.holds_any, claimed.order_by().values_list("claim", flat=True).distinct()))
-
-
-# ---------------------------------------------------------------- choosing
-
-
-def _due(route: Route, now: datetime) -> QuerySet[QueuedRecipient]:
-    """What waits, is not held, by hand or by a timer, and whose next try has come."""
-    return QueuedRecipient.objects.filter(
-        Q(next_attempt__isnull=True) | Q(next_attempt__lte=now),
-        Q(hold_until__isnull=True) | Q(hold_until__lte=now),
-        Q(delete_after__isnull=True) | Q(delete_after__gt=now),
-        status=QueuedRecipient.Status.WAITING,
-        route=route,
-        claim="",
-    )
-
-
-def _sorted(rows: QuerySet[QueuedRecipient], order: SendingOrder) -> QuerySet[QueuedRecipient]:
-    """As `ordering.sort_messages` sorts; the recipients of a message stay together."""
-    measure = "size" if order.smaller_first else "queued"
-    return rows.order_by("priority", f"-{measure}" if order.reverse else measure, "ref", "id")
-
-
-def _choose(
-    choice: _Choice, limit: int | None, queued_before: datetime | None, leave_out: Collection[int]
-) -> list[tuple[int, str]]:
-    """Number and ref of each recipient to try: all that are due of the first `limit` messages."""
-    belongs = _belonging(choice)
-    if belongs is None:
-        return []
-    columns = _COLUMNS if belongs is not iter else _COLUMNS[:2]
-    rows = _sorted(_due(choice.route, clock.now()), choice.order)
-    if queued_before is not None:
-        rows = rows.filter(queued__lt=queued_before)
-    left_out = frozenset(leave_out)
-    chosen: list[tuple[int, str]] = []
-    refs: set[str] = set()
-    for start, size in _windows(limit):
-        window = list(rows.values_list(*columns)[start : start + size])
-        for row in belongs([row for row in window if row[0] not in left_out]):
-            if row[1] not in refs and limit is not None and len(refs) == limit:
-                return chosen
-            refs.add(row[1])
-            chosen.append((row[0], row[1]))
-        if len(window) < size:
-            break
-    return chosen
-
-
-def _windows(limit: int | None) -> Iterator[tuple[int, int]]:
-    """Where each query starts and how many rows it asks for: few where few are wanted, then more and more."""
-    start, size = 0, WINDOW if limit is None else min(WINDOW, 2 * limit + 10)
-    while True:
-        yield start, size
-        start, size = start + size, min(WINDOW, 2 * size)
-
-
-_Row = tuple[Any, ...]
-_Belonging = Callable[[list[_Row]], Iterator[_Row]]
-_COLUMNS = (
-    "id",
-    "ref",
-    "content_id",
-    "size",
-    "tries",
-    "queued",
-    "reverse_path",
-    "recipient",
-    "login",
-    "client",
-    "subject",
-)
-
-
-def _belonging(choice: _Choice) -> _Belonging | None:
-    """What picks this Sender's rows out of some; None when there can be none."""
-    if choice.sender is None:
-        return iter
-    assignment = Assignment([(sender.id, sender.domain_filter) for sender in senders_in_order()])
-    if assignment.gets_nothing(choice.sender):
-        return None
-    if assignment.gets_everything(choice.sender):
-        return iter
-    return lambda rows: _pick(rows, assignment, choice.sender)
-
-
-def _pick(rows: list[_Row], assignment: Assignment, sender: int | None) -> Iterator[_Row]:
-    now = clock.now()
-    counts = _count_recipients({row[1] for row in rows})
-    for row in rows:
-        _, ref, content, size, tries, queued, reverse_path, recipient, login, client, subject = row
-        facts = Facts(
-            size=size,
-            recipients=counts[ref],
-            tries=tries,
-            age_minutes=(now - queued) // timedelta(minutes=1),
-            reverse_path=reverse_path,
-            recipient=recipient,
-            login=login,
-            client=client,
-            subject=subject,
-            header=lambda content=content: _read_header(content),  # type: ignore[misc]
-        )
-        if assignment.sender_of(facts) == sender:
-            yield row
-
-
-def _count_recipients(refs: Collection[str]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for chunk in in_chunks(sorted(refs)):
-        rows = QueuedRecipient.objects.filter(ref__in=chunk).order_by().values_list("ref")
-        counts.update(dict(rows.annotate(count=Count("pk"))))
-    return counts
-
-
-def _read_header(content: int) -> bytes:
-    """The beginning of the message, which is enough for its header section; empty when the content is gone."""
-    for found in open_store().read_contents([ContentId(content)]):
-        return b"".join(_first(found.chunks(relay=True)))
-    return b""
-
-
-def _first(chunks: Iterator[bytes], enough: int = 256 * 1024) -> Iterator[bytes]:
-    size = 0
-    for chunk in chunks:
-        yield chunk
-        size += len(chunk)
-        if size >= enough:
-            return
 
 
 # ---------------------------------------------------------------- rows as values

@@ -24,11 +24,13 @@ MAY_IMPORT = {
         "mailserver/connectors/*.py",  # but see STILL_PURE
         "mailserver/database.py",  # the one translation of Django's failures
         "mailserver/notices.py",
+        "mailserver/outqueue/choosing.py",
         "mailserver/outqueue/housekeeping.py",
         "mailserver/outqueue/recording.py",
         "mailserver/outqueue/reporting.py",
         "mailserver/outqueue/retargeting.py",
         "mailserver/outqueue/taking.py",
+        "mailserver/outqueue/unwanted.py",
         "mailserver/vault.py",  # asks the settings which key file is this installation's
         "mailserver/store/*.py",  # but see STILL_PURE
         "mailserver/users/backend.py",  # the console's log-in

@@ -16,7 +16,6 @@ from mailserver.outqueue.models import QueuedRecipient
 from mailserver.outqueue.taking import (
     LAN_LEASE,
     count_due,
-    count_unwanted,
     give_back,
     has_due,
     has_due_lan,
@@ -228,17 +227,6 @@ def test_disabled_sender_takes_nothing_and_stands_in_nobodys_way() -> None:
     make_queued()
     assert take(off, "me", 9) == []
     assert len(take(on, "me", 9)) == 1
-
-
-def test_what_no_sender_takes_is_counted() -> None:
-    make_queued("x@a.example")
-    assert count_unwanted() == 1
-    sender = make_sender(domain_filter="Attempt: ToDomain = a.example")
-    assert count_unwanted() == 0
-    make_queued("x@a.example", "x@b.example", "y@b.example")
-    assert count_unwanted() == 1
-    Sender.objects.filter(pk=sender.id).update(enabled=False)
-    assert count_unwanted() == 2
 
 
 def test_filter_may_ask_for_the_header_and_the_number_of_recipients(data_folder: object) -> None:

@@ -25,6 +25,7 @@ from mailserver.journey.models import JourneyEvent
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.outqueue.recording import REPORT, record
 from mailserver.outqueue.taking import take
+from mailserver.outqueue.unwanted import judge_unwanted
 from mailserver.outqueue.values import Attempt, AttemptResult
 from mailserver.store.models import Content
 from mailserver.store.opening import open_store
@@ -112,6 +113,17 @@ def test_work_that_is_done_again_tells_nobody_twice(sender: SenderSettings, tool
     send_reports(order.payload, tools)
     send_reports(order.payload, tools)
     assert len(inbox(tools)) == 1
+
+
+def test_what_nobody_sends_comes_back(tools: WorkerTools, still_clock: StillClock) -> None:
+    make_queued()
+    still_clock.advance(hours=72)
+    assert judge_unwanted(clock.now()) == 1
+    assert do_reports(tools) == 1
+    (report,) = inbox(tools)
+    assert statuses(report) == [("rfc822; x@remote.example", "5.4.4")]
+    text, _, _ = report.iter_parts()
+    assert "No Connection of this server sends this message." in " ".join(text.get_content().split())
 
 
 def test_two_workers_at_once_tell_once(sender: SenderSettings, tools: WorkerTools) -> None:

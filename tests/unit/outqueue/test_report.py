@@ -124,7 +124,7 @@ def test_whole_message_comes_back(ending: bytes) -> None:
 def test_given_up() -> None:
     one = replace(NOBODY, reply="451 4.4.1 mx.far.example does not answer", status="4.4.1", remote=False, given_up=True)
     text, (_, fields), _ = parts(write(replace(REPORT, recipients=(one,))))
-    assert "It was tried for 4 hours without success." in text
+    assert "For 4 hours it could not be passed on." in text
     assert "What happened:" in text
     assert (fields["Status"], fields["Remote-MTA"]) == ("5.4.1", None)
     assert fields["Diagnostic-Code"] == "X-Pillarbox; 451 4.4.1 mx.far.example does not answer"
