@@ -17,13 +17,13 @@ from email.utils import encode_rfc2231, formataddr, getaddresses
 UNREACHABLE = "invalid@internationalized-address.invalid"
 """RFC 6858 §3.1 gives this address."""
 
-_ADDRESS_FIELDS = frozenset(
+ADDRESS_FIELDS = frozenset(
     f"{prefix}{name}" for prefix in ("", "resent-") for name in ("from", "sender", "reply-to", "to", "cc", "bcc")
 )
-_TEXT_FIELDS = frozenset(("subject", "comments", "content-description"))
-_PARAMETER_FIELDS = frozenset(("content-type", "content-disposition"))
+TEXT_FIELDS = frozenset(("subject", "comments", "content-description"))
+PARAMETER_FIELDS = frozenset(("content-type", "content-disposition"))
 # A field: its first line, and those that follow with a space or tab in front (RFC 5322 §2.2.3).
-_FIELD = re.compile(rb"[^\n]*(?:\n|\Z)(?:[ \t][^\n]*(?:\n|\Z))*")
+FIELD = re.compile(rb"[^\n]*(?:\n|\Z)(?:[ \t][^\n]*(?:\n|\Z))*")
 # RFC 2045 §5.1: parameter := attribute "=" value
 _PARAMETER = re.compile(r';\s*([^\s=;*"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]+)')
 
@@ -36,7 +36,7 @@ def downgrade_header(header: bytes) -> bytes:
         header.decode()
     except UnicodeDecodeError:
         return header
-    return b"".join(field if field.isascii() else _downgrade_field(field) for field in _FIELD.findall(header))
+    return b"".join(field if field.isascii() else _downgrade_field(field) for field in FIELD.findall(header))
 
 
 def _downgrade_field(field: bytes) -> bytes:
@@ -49,16 +49,17 @@ def _downgrade_field(field: bytes) -> bytes:
 
 
 def _find_downgrade(name: str) -> Callable[[str, str], str] | None:
-    if name in _ADDRESS_FIELDS:
+    if name in ADDRESS_FIELDS:
         return _downgrade_addresses
-    if name in _TEXT_FIELDS:
-        return _downgrade_text
-    if name in _PARAMETER_FIELDS:
-        return _downgrade_parameters
+    if name in TEXT_FIELDS:
+        return encode_text
+    if name in PARAMETER_FIELDS:
+        return encode_parameters
     return None
 
 
-def _downgrade_text(name: str, text: str) -> str:
+def encode_text(name: str, text: str) -> str:
+    """As encoded words (RFC 2047); `name` is the field's, for the length of its first line."""
     return Header(text, "utf-8", header_name=name).encode(linesep="\r\n")
 
 
@@ -71,10 +72,11 @@ def _downgrade_mailbox(display_name: str, address: str) -> str:
         display_name, address = display_name or address, UNREACHABLE
     if display_name.isascii():
         return formataddr((display_name, address))
-    return f"{_downgrade_text('', display_name)} <{address}>"
+    return f"{encode_text('', display_name)} <{address}>"
 
 
-def _downgrade_parameters(name: str, text: str) -> str:
+def encode_parameters(name: str, text: str) -> str:
+    """Those that need it, of a field that has parameters (RFC 2231)."""
     return _PARAMETER.sub(_downgrade_parameter, text)
 
 

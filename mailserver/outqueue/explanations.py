@@ -19,6 +19,7 @@ BY_DETAIL: dict[str, str] = {
     "4.4": "No way was found on which mail for that domain can be sent.",
     "4.6": "The message was going round in circles.",
     "4.7": "The other server could not be reached, or did not take the message, for too long.",
+    "6.3": "The other server takes only plain letters, and this message cannot be changed so that it fits.",
     "6.7": "The other server cannot take an address with letters beyond plain Latin.",
     "7.1": "The other server does not accept this message from here. Perhaps it takes it for spam.",
     "7.5": "The connection to the other server could not be encrypted. An administrator has to look at this.",

@@ -51,6 +51,7 @@ from workers.sending.outbound import (
 )
 from workers.sending.return_paths import return_path
 from workers.sending.sessions import MAX_ADDRESSES, SendingRun, make_own_check, open_or_plain
+from workers.sending.transacting import transact
 
 log = logging.getLogger("pillarbox.sending")
 
@@ -329,7 +330,8 @@ class DirectRun:
         run, outbound = self._run, job.outbound
         started = clock.now()
         path = await return_path(run, outbound, job.recipients)
-        delivery = await client.send(make_transaction(outbound, path, job.recipients))
+        message = make_transaction(outbound, path, job.recipients)
+        delivery = await transact(client, message, run.tools.offload)
         attempts = attempts_of(delivery, job.recipients, host.label, client, started, last_try=outbound.last_try)
         return attempts, not (delivery.stale or delivery.broken)
 

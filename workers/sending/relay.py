@@ -32,6 +32,7 @@ from workers.sending.outbound import (
 )
 from workers.sending.return_paths import return_path
 from workers.sending.sessions import SendingRun, find_addresses, make_own_check, open_any
+from workers.sending.transacting import transact
 
 log = logging.getLogger("pillarbox.sending")
 
@@ -295,11 +296,11 @@ class RelayRun:
         run = self._run
         transaction = make_transaction(outbound, await return_path(run, outbound, recipients), recipients)
         started = clock.now()
-        delivery = await client.send(transaction)
+        delivery = await transact(client, transaction, run.tools.offload)
         if delivery.stale and client.sent:
             try:
                 client = await self._usable(client)
-                delivery = await client.send(transaction)
+                delivery = await transact(client, transaction, run.tools.offload)
             except CannotSend as error:
                 run.told.wire(f"-- {error.text}")
         assert self._server is not None

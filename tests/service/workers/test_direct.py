@@ -156,6 +156,14 @@ def test_what_a_server_says_of_a_recipient_counts(internet: Internet, answer: by
     assert other.messages == []
 
 
+def test_a_server_without_8bitmime_gets_seven_bits(internet: Internet) -> None:
+    ids = make_queued(internet.domain("a.example", "10 mx2.example."), data=b"A: b\r\n\r\n\xe4\r\n", eight_bit=True)
+    server = internet.server(2, keywords=())
+    assert internet.send() is Outcome.OK
+    assert only_status(ids) == "sent"
+    assert server.messages[0].data.endswith(b"\r\n\r\n=E4\r\n")
+
+
 def test_every_address_of_a_host(internet: Internet) -> None:
     internet.dns.table["both.example"] = {"A": ["127.0.0.77", "127.0.0.2"]}
     ids = make_queued(internet.domain("a.example", "10 both.example."))
