@@ -21,8 +21,8 @@ from mailserver import clock
 from mailserver.config.catalog import TIME_ZONE
 from mailserver.config.stored import get_setting
 from mailserver.connectors.changes import changed
-from mailserver.connectors.models import Connection, ConnectionRun, ScheduleItem, ScheduleState
-from mailserver.connectors.runs import BESIDE
+from mailserver.connectors.models import Connection, ScheduleItem, ScheduleState
+from mailserver.connectors.runs import BESIDE, find_alive
 from mailserver.connectors.schedule import Item, Situation, evaluate, floor_minute, next_poll
 from mailserver.connectors.values import Cause
 
@@ -134,12 +134,12 @@ def time_zone() -> ZoneInfo:
 
 
 def _mark(connections: Iterable[int], cause: Cause) -> frozenset[int]:
-    """Set the flag; the schedule's trigger for the one that runs now is dropped (spec connectors 3.5.4)."""
+    """Set the flag; the schedule's trigger for the one that runs now is dropped (spec connectors 3.5.4), which is none
+    that a dead worker left unfinished."""
     now = clock.now()
     wanted = set(connections)
     if cause is Cause.SCHEDULE:
-        running = ConnectionRun.objects.filter(finished=None).exclude(cause__in=BESIDE)
-        wanted -= set(running.values_list("connection_id", flat=True))
+        wanted -= set(find_alive().exclude(cause__in=BESIDE).values_list("connection_id", flat=True))
     rows = Connection.objects.filter(pk__in=wanted)
     if rows.filter(marked=None).update(marked=now, marked_cause=cause.value):
         changed()

@@ -13,7 +13,9 @@ import pytest
 from mailserver.config.services import set_setting
 from mailserver.connectors import services, triggers
 from mailserver.connectors.models import Connection, ConnectionRun, ScheduleItem, ScheduleState
+from mailserver.connectors.runs import LEASE_SECONDS
 from mailserver.connectors.values import Cause
+from mailserver.leases import services as leases
 from tests.support.still_clock import StillClock
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database, pytest.mark.usefixtures("installation", "data_folder")]
@@ -110,6 +112,19 @@ def test_one_that_runs_is_run_again_for_people_but_not_for_the_schedule(
     assert marked() == {}
     assert triggers.connect_now([internet.pk]) == {internet.pk}
     assert marked() == {"Internet": "manual"}
+
+
+def test_what_a_dead_worker_left_does_not_keep_the_schedule_out(internet: Connection, still_clock: StillClock) -> None:
+    begin(internet, still_clock(), Cause.SCHEDULE)
+    ConnectionRun.objects.update(owner=leases.make_owner().replace(":", ":9999999:x:", 1))
+    assert tick() == {internet.pk}
+
+
+def test_a_run_that_has_been_silent_for_long_does_not_keep_the_schedule_out(
+    internet: Connection, still_clock: StillClock
+) -> None:
+    begin(internet, still_clock() - timedelta(seconds=LEASE_SECONDS), Cause.SCHEDULE)
+    assert tick() == {internet.pk}
 
 
 def test_sending_at_once_is_no_run_in_this_sense(internet: Connection, still_clock: StillClock) -> None:
