@@ -153,6 +153,8 @@ class _Folder:
     listed: dict[str, ListedUid] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     """Keys of what is to be deleted or moved, as the collector's settings say."""
+    left_over: frozenset[str] = frozenset()
+    """Of `done`, what an earlier session may have begun to move."""
     gone: list[str] = field(default_factory=list)
     """Keys of what a rule or a script wants deleted."""
 
@@ -239,6 +241,7 @@ class _Session:
         listed = [Listed(key, message.size) for key, message in folder.listed.items()]
         steps = await self._tools.offload(plan, self._collector, listed, self._started)
         folder.done = [key for key, step in steps.items() if step is Step.DELETE]
+        folder.left_over = frozenset(folder.done)
         await self._fetch_all(folder, steps)
         await self._filer.settle()
         self._sort_results(folder)
@@ -386,10 +389,34 @@ class _Session:
             await self._tools.offload(note_deleted, self._collector.id, chunk, clock.now())
 
     async def _move(self, folder: _Folder, keys: Sequence[str]) -> None:
-        for chunk in _chunks(keys):
+        copied = set() if self._client.can_move else await self._find_copied(folder, keys)
+        await self._remove(folder, [key for key in keys if key in copied])
+        for chunk in _chunks([key for key in keys if key not in copied]):
             if not await self._client.move([folder.listed[key].uid for key in chunk], self._collector.move_to):
                 self._problem(OTHERS_MARKED.format(folder=folder.name))
             await self._tools.offload(note_deleted, self._collector.id, chunk, clock.now())
+
+    async def _find_copied(self, folder: _Folder, keys: Sequence[str]) -> set[str]:
+        """What an earlier session copied and could not take away any more: it is marked as deleted, or the target has a
+        message of this Message-ID and size. One without a Message-ID is copied once more."""
+        marked = {key for key in keys if "\\Deleted" in folder.listed[key].flags}
+        ids: dict[str, str] = {}
+        for chunk in _chunks([key for key in keys if key in folder.left_over and key not in marked]):
+            headers = await self._client.fetch_headers([folder.listed[key].uid for key in chunk], "MESSAGE-ID")
+            for uid, header in headers.items():
+                if (message_id := summarise(header).fields.get("message-id", "")) and message_id.isascii():
+                    ids[folder.key(uid)] = message_id
+        if not ids:
+            return marked
+        there = await self._client.find_in(self._collector.move_to, set(ids.values()))
+        await self._client.select(folder.name)
+        found = set()
+        for key, message_id in ids.items():
+            copy = message_id, folder.listed[key].size
+            if there[copy]:
+                there[copy] -= 1
+                found.add(key)
+        return marked | found
 
     async def _forget(self) -> None:
         """Only after all folders were looked at: what was not listed is gone then."""

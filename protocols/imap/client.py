@@ -9,6 +9,7 @@ or CannotConnect.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 
@@ -91,6 +92,11 @@ class ImapClient:
     @property
     def can_idle(self) -> bool:
         return self._dialogue.has("IDLE") or self._dialogue.has("IMAP4REV2")
+
+    @property
+    def can_move(self) -> bool:
+        """RFC 6851: there is no moment at which a message is in both folders."""
+        return self._dialogue.has("MOVE") or self._dialogue.has("IMAP4REV2")
 
     async def login(self, credentials: Credentials, get_token: GetToken | None = None) -> None:
         """Raises ImapFailure."""
@@ -181,11 +187,31 @@ class ImapClient:
 
     async def move(self, uids: Collection[int], folder: str) -> bool:
         """Into another folder, which is made when it is not there; false when copies stayed behind, marked."""
-        if self._dialogue.has("MOVE") or self._dialogue.has("IMAP4REV2"):
+        if self.can_move:
             await self._ask_making(grammar.uid_move(uids, folder), folder)
             return True
         await self._ask_making(grammar.uid_copy(uids, folder), folder)
         return await self.remove(uids)
+
+    async def find_in(self, name: str, message_ids: Collection[str]) -> Counter[tuple[str, int]]:
+        """What another folder has of these, by Message-ID and size; nothing when it is not there. Afterwards that one is
+        selected, and may only be read."""
+        found: Counter[tuple[str, int]] = Counter()
+        if (await self._dialogue.ask(grammar.examine(name))).status != "OK":
+            return found
+        for message_id in message_ids:
+            uids: set[int] = set()
+
+            def take(event: Event, message_id: str = message_id, uids: set[int] = uids) -> None:
+                if isinstance(event, Found):
+                    uids.update(event.numbers)
+                elif isinstance(event, FetchedItems) and event.size is not None:
+                    found[message_id, event.size] += 1
+
+            await self._dialogue.ask_ok(grammar.uid_search_id(message_id), take)
+            if uids:
+                await self._dialogue.ask_ok(grammar.uid_fetch(uids, "(UID RFC822.SIZE)"), take)
+        return found
 
     async def wait_for_news(self) -> bool:
         """IDLE in the selected folder until something new is in it (true), or it is time to begin again, or `wake` was

@@ -367,6 +367,16 @@ def select(folder: str) -> Command:
     return command("SELECT", format_folder(folder))
 
 
+def examine(folder: str) -> Command:
+    """SELECT without leave to change anything."""
+    return command("EXAMINE", format_folder(folder))
+
+
+def uid_search_id(message_id: str) -> Command:
+    """Those whose Message-ID has this text in it (RFC 9051 §6.4.4)."""
+    return command("UID SEARCH HEADER MESSAGE-ID", format_string(message_id.encode("ascii")))
+
+
 def list_folders(pattern: str) -> Command:
     """Everything that fits, or with an empty pattern the delimiter (RFC 9051 §6.3.9)."""
     return command("LIST", b'""', format_string(pattern.encode("ascii")))

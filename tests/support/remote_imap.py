@@ -297,9 +297,21 @@ class _Session:
                 message.flags |= set(flags.strip(b"()").decode().split())
         await self._end(b"OK")
 
-    async def do_uid_search(self, _: bytes) -> None:
-        marked = [b"%d" % message.uid for message in self.messages if "\\Deleted" in message.flags]
-        await self.write(b"* SEARCH %s\r\n" % b" ".join(marked))
+    async def do_examine(self, arguments: bytes) -> None:
+        await self.do_select(arguments)
+
+    async def do_uid_search(self, arguments: bytes) -> None:
+        """DELETED, and HEADER with a name and a text."""
+        words = _words(arguments)
+
+        def matches(message: RemoteMessage) -> bool:
+            if words[0] == b"DELETED":
+                return "\\Deleted" in message.flags
+            lines = message.text.partition(b"\r\n\r\n")[0].split(b"\r\n")
+            return any(line.upper().startswith(words[1] + b":") and words[2] in line for line in lines)
+
+        found = [b"%d" % message.uid for message in self.messages if matches(message)]
+        await self.write(b"* SEARCH %s\r\n" % b" ".join(found))
         await self._end(b"OK")
 
     async def do_uid_expunge(self, arguments: bytes) -> None:

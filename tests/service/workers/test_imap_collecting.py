@@ -137,6 +137,52 @@ def test_moved_afterwards(
     assert len(office.subjects("alice")) == 2
 
 
+@pytest.mark.parametrize("broken_at", [b"UID STORE", b"UID EXPUNGE"])
+def test_a_move_that_was_cut_in_half_makes_no_second_copy(
+    office: CollectingOffice, remote: RemoteImap, broken_at: bytes
+) -> None:
+    """Without MOVE a message is in both folders for a moment, in which a worker may be killed."""
+    remote.capabilities = "IMAP4rev1 AUTH=PLAIN UIDPLUS"
+    fill(remote.inbox, 3)
+    remote.cut_after = broken_at
+    changes = {"after": "move", "move_to": "Collected"}
+    assert run(office, remote, **changes).outcome is Outcome.PARTLY
+    assert (len(remote.inbox.uids), len(remote.folders["Collected"].messages)) == (3, 3)
+    remote.cut_after = b""
+    fill(remote.inbox, 1, first=4)
+    assert run(office, remote, **changes) == TaskResult(Outcome.OK)
+    assert remote.inbox.uids == []
+    assert len(remote.folders["Collected"].messages) == 4
+    assert len(office.subjects("alice")) == 4
+
+
+def test_a_move_that_did_not_begin_is_made_up_for(office: CollectingOffice, remote: RemoteImap) -> None:
+    """A message of the same Message-ID and another size in the target is another one."""
+    remote.capabilities = "IMAP4rev1 AUTH=PLAIN UIDPLUS"
+    fill(remote.inbox, 2)
+    remote.inbox.add(make_message(3, Message_ID=""))
+    remote.folders["Collected"] = RemoteFolder()
+    remote.folders["Collected"].add(make_message(1, size=5000))
+    remote.cut_after = b"UID COPY"
+    changes = {"after": "move", "move_to": "Collected"}
+    run(office, remote, **changes)
+    remote.cut_after = b""
+    assert run(office, remote, **changes) == TaskResult(Outcome.OK)
+    assert remote.inbox.uids == []
+    assert len(remote.folders["Collected"].messages) == 4
+
+
+def test_what_can_only_be_marked_is_copied_once(office: CollectingOffice, remote: RemoteImap) -> None:
+    """Without UIDPLUS, while somebody else's marks keep us from EXPUNGE."""
+    remote.capabilities = "IMAP4rev1 AUTH=PLAIN"
+    fill(remote.inbox, 2)
+    remote.inbox.messages[0].flags.add("\\Deleted")
+    for _ in range(3):
+        run(office, remote, after="move", move_to="Collected")
+    assert remote.inbox.uids == [1, 2]
+    assert len(remote.folders["Collected"].messages) == 1
+
+
 def test_kept_for_ever(office: CollectingOffice, remote: RemoteImap, still_clock: StillClock) -> None:
     fill(remote.inbox, 2)
     for _ in range(3):
