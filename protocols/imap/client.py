@@ -194,8 +194,8 @@ class ImapClient:
         return await self.remove(uids)
 
     async def find_in(self, name: str, message_ids: Collection[str]) -> Counter[tuple[str, int]]:
-        """What another folder has of these, by Message-ID and size; nothing when it is not there. Afterwards that one is
-        selected, and may only be read."""
+        """What another folder has of these, by Message-ID and size; nothing when it is not there. Afterwards that one
+        is selected, and may only be read."""
         found: Counter[tuple[str, int]] = Counter()
         if (await self._dialogue.ask(grammar.examine(name))).status != "OK":
             return found

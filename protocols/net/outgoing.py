@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Connections that this server opens itself: to providers' servers, by their clients. TLS as a client does it.
+"""Connections that this server opens itself: to other servers, by their clients. TLS as a client does it.
 
 RFC 8314 §3, RFC 6125 §6 (whose certificate it must be), RFC 2595 §4 (what was said before TLS does not count).
 Every failure is a sentence for the administrator; what it means for the mail, the clients decide.
@@ -25,23 +25,23 @@ class CannotConnect(Exception):
     """There is no connection, or no protected one. The text is one sentence for the administrator."""
 
 
-def client_context(server: RemoteServer) -> ssl.SSLContext:
-    """Without checking the certificate unless that is wanted: small providers have self-signed ones."""
-    return ssl.create_default_context() if server.verify_certificate else _unchecked_context()
-
-
-@lru_cache(maxsize=1)
-def _unchecked_context() -> ssl.SSLContext:
-    """Without this machine's list of authorities, which takes tens of milliseconds to read, in the event loop."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+@lru_cache(maxsize=2)
+def client_context(verify: bool) -> ssl.SSLContext:
+    """Nothing older than TLS 1.2 (RFC 8996). Without `verify` any certificate will do, as between mail servers and at
+    small providers. Made once: this machine's list of authorities takes tens of milliseconds to read, in the event
+    loop."""
+    context = ssl.create_default_context() if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 
 async def open_stream(server: RemoteServer, connect_seconds: float = CONNECT_SECONDS) -> Stream:
     """Connected, and encrypted if the server wants TLS from the first byte. Raises CannotConnect."""
-    context = client_context(server) if server.encryption is Encryption.TLS else None
+    from_start = server.encryption is Encryption.TLS
+    context = client_context(server.verify_certificate) if from_start else None
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(connect_seconds):
@@ -50,20 +50,20 @@ async def open_stream(server: RemoteServer, connect_seconds: float = CONNECT_SEC
                 server.host,
                 server.port,
                 ssl=context,
-                server_hostname=server.host if context is not None else None,
+                server_hostname=server.host if from_start else None,
             )
     except TimeoutError:
         raise CannotConnect(f"{_name(server)} does not answer within {connect_seconds:.0f} seconds.") from None
     except (OSError, ValueError) as error:
         raise CannotConnect(explain(server, error)) from error
-    stream.encrypted = context is not None
+    stream.encrypted = from_start
     return stream
 
 
 async def start_client_tls(stream: Stream, server: RemoteServer) -> None:
     """The handshake after STLS or STARTTLS. Raises CannotConnect; the connection is then closed."""
     try:
-        await stream.start_tls(client_context(server), server_hostname=server.host)
+        await stream.start_tls(client_context(server.verify_certificate), server_hostname=server.host)
     except ConnectionLost as error:
         cause = error.__cause__
         text = explain(server, cause) if isinstance(cause, OSError) else f"{_name(server)} broke off the TLS handshake."

@@ -18,9 +18,9 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 from mailserver.connectors.values import Credentials, Encryption, LoginMethod
+from protocols.net.outgoing import client_context
 from protocols.sasl.client import BadChallenge, ClientMechanism, LoginImpossible, choose_mechanism, start_client
 from protocols.smtp.client_grammar import (
     NO_EXTENSIONS,
@@ -133,7 +133,7 @@ class SmtpClient:
                 raise CannotSend(Stage.TLS, f"The server refuses encryption: {reply.text}", reply)
             return
         try:
-            await self._wire.start_tls(make_client_context(self._options.verify_certificate), self._options.name)
+            await self._wire.start_tls(client_context(self._options.verify_certificate), self._options.name)
         except OSError as error:
             raise CannotSend(Stage.TLS, _tls_text(error, self._options.name)) from error
         self._log(f"-- {self._wire.tls_text()}")
@@ -443,7 +443,7 @@ async def _connect(address: str, port: int, options: SessionOptions) -> ClientWi
                 address,
                 port,
                 local_addr=(options.local_address, 0) if options.local_address else None,
-                ssl=make_client_context(options.verify_certificate) if from_start else None,
+                ssl=client_context(options.verify_certificate) if from_start else None,
                 server_hostname=options.name if from_start else None,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if from_start else None,
             )
@@ -454,17 +454,6 @@ async def _connect(address: str, port: int, options: SessionOptions) -> ClientWi
     except OSError as error:
         raise CannotSend(Stage.CONNECT, f"{address} port {port} cannot be reached: {describe(error)}.") from error
     return wire
-
-
-@lru_cache(maxsize=2)
-def make_client_context(verify: bool) -> ssl.SSLContext:
-    """RFC 8996: nothing older than TLS 1.2. Without `verify` any certificate will do, as between mail servers."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _check_name(name: str) -> None:

@@ -5,17 +5,26 @@ from __future__ import annotations
 
 import ssl
 
-from mailserver.connectors.values import Encryption, RemoteServer
+import pytest
+
 from protocols.net.outgoing import client_context
 
 
+@pytest.mark.parametrize("verify", [True, False])
+def test_nothing_older_than_tls_1_2(verify: bool) -> None:
+    assert client_context(verify).minimum_version is ssl.TLSVersion.TLSv1_2
+
+
 def test_a_certificate_is_looked_at_where_that_is_wanted() -> None:
-    context = client_context(RemoteServer("pop.example.net", 995, Encryption.TLS, verify_certificate=True))
+    context = client_context(True)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 def test_any_certificate_costs_no_look_at_authorities() -> None:
-    context = client_context(RemoteServer("pop.example.net", 995, Encryption.TLS))
+    context = client_context(False)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
     assert context.cert_store_stats()["x509_ca"] == 0
-    assert client_context(RemoteServer("imap.example.net", 143)) is context
+
+
+def test_the_authorities_are_read_once() -> None:
+    assert client_context(True) is client_context(True)
