@@ -23,11 +23,14 @@ from django.utils.timezone import localtime
 from admin_ui.saving import ServiceAdmin
 from admin_ui.site import console
 from mailserver import clock
+from mailserver.errors import InvalidInput
 from mailserver.outqueue import services
 from mailserver.outqueue.models import QueuedRecipient
+from mailserver.outqueue.recalling import count_being_sent
 from mailserver.outqueue.searching import parse_search
 
 ANSWER_CHARACTERS = 90
+LEFT = "left as they are"
 STATES: dict[str, tuple[str, Q]] = {
     "waiting": ("Waiting", Q(status="waiting", claim="")),
     "held": ("Held", Q(status="held")),
@@ -183,7 +186,7 @@ class QueueAdmin(ServiceAdmin[QueuedRecipient]):
 
     @admin.action(description="Hold: do not send for now", permissions=["delete"])
     def hold_selected(self, request: HttpRequest, queryset: QuerySet[QueuedRecipient]) -> None:
-        _do(request, queryset, services.hold, "held")
+        _do(request, queryset, services.hold, "held", "held only if that fails")
 
     @admin.action(description="Release: send as usual again", permissions=["delete"])
     def release_selected(self, request: HttpRequest, queryset: QuerySet[QueuedRecipient]) -> None:
@@ -207,16 +210,17 @@ class QueueAdmin(ServiceAdmin[QueuedRecipient]):
 
     @admin.action(description="Delete and tell the senders", permissions=["delete"])
     def delete_and_notify_selected(self, request: HttpRequest, queryset: QuerySet[QueuedRecipient]) -> None:
-        _do(request, queryset, services.delete_and_notify, "deleted, and the senders will be told")
+        _do(request, queryset, services.delete_and_notify, "deleted, and the senders will be told", LEFT)
 
     def delete_model(self, request: HttpRequest, obj: QueuedRecipient) -> None:
-        services.delete([obj.pk])
+        if not services.delete([obj.pk]):
+            raise InvalidInput({"": ["It is being sent at this moment, and was left as it is."]})
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[QueuedRecipient]) -> None:
         ids = _ids(queryset)
         left = len(ids) - services.delete(ids)
         if left:
-            messages.warning(request, f"{_recipients(left)} being sent at this moment, and left as they are.")
+            messages.warning(request, f"{_recipients(left)} being sent at this moment, and {LEFT}.")
 
     def describe_deletion(self, instance: QueuedRecipient) -> str:
         if instance.status in services.IN_QUEUE:
@@ -233,9 +237,17 @@ def _prefer(request: HttpRequest, queryset: QuerySet[QueuedRecipient], priority:
 
 
 def _do(
-    request: HttpRequest, queryset: QuerySet[QueuedRecipient], change: Callable[[list[int]], int], what: str
+    request: HttpRequest,
+    queryset: QuerySet[QueuedRecipient],
+    change: Callable[[list[int]], int],
+    what: str,
+    busy_what: str = "",
 ) -> None:
-    messages.success(request, f"{_recipients(change(_ids(queryset)))} {what}.")
+    """`busy_what`: what is said of those that are being sent."""
+    ids = _ids(queryset)
+    messages.success(request, f"{_recipients(change(ids))} {what}.")
+    if busy_what and (busy := count_being_sent(ids)):
+        messages.warning(request, f"{_recipients(busy)} being sent at this moment, and {busy_what}.")
 
 
 def _recipients(count: int) -> str:

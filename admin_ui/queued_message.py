@@ -15,6 +15,7 @@ from mailserver.errors import InvalidInput, MailError
 from mailserver.mime.headers import header_section
 from mailserver.outqueue import services
 from mailserver.outqueue.models import QueuedRecipient
+from mailserver.outqueue.recalling import count_being_sent
 from mailserver.store.interface import StoredContent
 from mailserver.store.opening import open_store
 from mailserver.values import ContentId
@@ -86,6 +87,8 @@ def _change(request: HttpRequest, row: QueuedRecipient) -> None:
     change, said = CHANGES[wanted]
     if change([row.pk]):
         messages.success(request, said)
+    elif count_being_sent([row.pk]):
+        messages.warning(request, "It is being sent at this moment.")
     else:
         messages.warning(request, "Nothing was changed: it is in another state by now.")
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The outgoing queue as people see it: what waits, and holding, releasing, hurrying or deleting it.
 
-What is being sent at this moment is past being deleted: such recipients are left as they are, and not counted.
+What is being sent at this moment is past being held or deleted: such recipients are left, and not counted. What a
+Sender has taken and not begun is given back within a second, and is waited for so long.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mailserver.journey.services import record_steps
 from mailserver.leases.services import holds_any
 from mailserver.outqueue.models import QueuedRecipient, SendAttempt
 from mailserver.outqueue.outcome import Action, RowState, wants
+from mailserver.outqueue.recalling import recall
 from mailserver.outqueue.recording import order_report
 from mailserver.outqueue.taking import read_notify
 
@@ -138,9 +140,14 @@ def counts() -> QueueCounts:
 
 
 def hold(ids: Collection[int]) -> int:
-    """Keep these from being sent until they are released; says how many were not held before."""
-    waiting = Q(status=QueuedRecipient.Status.WAITING)
-    return _change(ids, waiting, JourneyStep.HELD, lambda rows: rows.update(status=QueuedRecipient.Status.HELD))
+    """Keep these from being sent until they are released; says how many were not held before.
+
+    What is being sent at this moment is held only if that fails.
+    """
+    recalled = recall(ids, hold_all=True)
+    new = Q(status=QueuedRecipient.Status.WAITING) | Q(pk__in=recalled.held)
+    free = set(ids) - recalled.gone
+    return _change(free, new, JourneyStep.HELD, lambda rows: rows.update(status=QueuedRecipient.Status.HELD))
 
 
 def release(ids: Collection[int]) -> int:
@@ -184,8 +191,9 @@ def delete(ids: Collection[int]) -> int:
 
     What is done with leaves the list, and its journey as it is.
     """
+    free = set(ids) - recall(ids).gone
     with transaction.atomic():
-        rows = _lock(ids, Q())
+        rows = _lock(free, Q())
         _record([row for row in rows if row.status in IN_QUEUE], JourneyStep.DELETED, "Taken out of the outgoing queue")
         QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]).delete()
         transaction.on_commit(_publish)
@@ -194,9 +202,10 @@ def delete(ids: Collection[int]) -> int:
 
 def delete_and_notify(ids: Collection[int]) -> int:
     """Take these out for good, and tell their senders so; says how many there were."""
+    free = set(ids) - recall(ids).gone
     now = clock.now()
     with transaction.atomic():
-        rows = _lock(ids, Q(status__in=IN_QUEUE))
+        rows = _lock(free, Q(status__in=IN_QUEUE))
         QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]).update(
             status=QueuedRecipient.Status.FAILED,
             finished=now,

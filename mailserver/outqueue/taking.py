@@ -68,6 +68,12 @@ def give_back(owner: str, ids: Collection[int] | None = None) -> int:
     return sum(claimed.filter(pk__in=chunk).update(claim="") for chunk in in_chunks(list(ids)))
 
 
+def find_held(owner: str) -> list[int]:
+    """What this holder has taken and somebody has held since."""
+    held = QueuedRecipient.objects.filter(claim=owner, status=QueuedRecipient.Status.HELD).order_by()
+    return list(held.values_list("pk", flat=True))
+
+
 def give_back_for_the_gone() -> int:
     """Void the claims of those who will not come back: where no Sender is left, nobody else would."""
     claimed = QueuedRecipient.objects.filter(claim__gt="", route=QueuedRecipient.Route.SENDERS).order_by()

@@ -26,6 +26,7 @@ MAY_IMPORT = {
         "mailserver/notices.py",
         "mailserver/outqueue/choosing.py",
         "mailserver/outqueue/housekeeping.py",
+        "mailserver/outqueue/recalling.py",
         "mailserver/outqueue/recording.py",
         "mailserver/outqueue/reporting.py",
         "mailserver/outqueue/retargeting.py",

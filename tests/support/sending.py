@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from django.db import connection
+
 from mailserver.config.building import build_snapshot
 from mailserver.config.snapshot import Snapshot
 from mailserver.connectors.values import Encryption, RemoteServer, SenderSettings, SendMethod, TaskResult
+from mailserver.database import run_in_database
 from mailserver.hooks.interface import Hooks
 from mailserver.leases import services as leases
 from mailserver.outqueue.models import QueuedRecipient, SendAttempt
@@ -105,6 +109,19 @@ def open_office(folder: Path) -> Iterator[SendingOffice]:
         yield office
     finally:
         office.close()
+
+
+def elsewhere(function: Callable[[Sequence[int]], int], ids: Sequence[int]) -> int:
+    """Somebody else does this while a message is on the wire: called by the server that takes it."""
+
+    def do() -> int:
+        try:
+            return run_in_database(function, ids)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(do).result()
 
 
 def statuses(ids: Sequence[int]) -> list[str]:

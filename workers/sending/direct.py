@@ -328,11 +328,14 @@ class DirectRun:
     async def _transact(self, job: Job, host: Host, client: SmtpClient) -> tuple[Sequence[Attempt], bool]:
         """What came of it, and whether that is final for this run."""
         run, outbound = self._run, job.outbound
+        recipients = await run.claims.begin(job.recipients)
+        if not recipients:
+            return [], True
         started = clock.now()
-        path = await return_path(run, outbound, job.recipients)
-        message = make_transaction(outbound, path, job.recipients)
+        path = await return_path(run, outbound, recipients)
+        message = make_transaction(outbound, path, recipients)
         delivery = await transact(client, message, run.tools.offload)
-        attempts = attempts_of(delivery, job.recipients, host.label, client, started, last_try=outbound.last_try)
+        attempts = attempts_of(delivery, recipients, host.label, client, started, last_try=outbound.last_try)
         return attempts, not (delivery.stale or delivery.broken)
 
     async def _session_with(self, job: Job, host: Host, address: str, session: _KeptSession) -> SmtpClient:

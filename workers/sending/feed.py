@@ -83,6 +83,7 @@ class Feed:
             taken = await self._run.tools.offload(self._take, self._batch, frozenset(self._left_out))
             if not taken:
                 return []
+            self._run.claims.take(one for message in taken for one in message.recipients)
             read = await self._read(taken)
             if found := await self._ask_scripts(read) if self._scripts else read:
                 return found

@@ -41,6 +41,7 @@ async def leave(run: SendingRun, feed: Feed) -> None:
 
     async def give_everything_back() -> None:
         try:
+            await run.claims.close()
             await run.recorder.close()
             await feed.close()
         finally:

@@ -276,7 +276,7 @@ class RelayRun:
 
     async def _send(self, client: SmtpClient, outbound: Outbound) -> SmtpClient:
         """All its recipients, in as many transactions as the limits ask for; the session to go on with."""
-        recipients = outbound.queued.recipients
+        recipients = await self._run.claims.begin(outbound.queued.recipients)
         left: list[QueuedOne] = []
         for part in split(recipients, self._allowance.per_message):
             room = self._allowance.room()

@@ -22,6 +22,7 @@ from mailserver.outqueue.values import Attempt, AttemptResult
 from mailserver.values import Protocol
 from protocols.net.dns import LookupFailed, NoSuchName, Resolver, Resolvers, is_own_address
 from protocols.smtp.client import CannotSend, SessionOptions, SmtpClient, Stage, open_session
+from workers.sending.claims import Claims
 from workers.sending.recorder import Recorder
 from workers.tools import WorkerTools
 
@@ -53,6 +54,10 @@ class SendingRun:
     sent: int = 0
     """Messages of which something was said so far."""
     notes: set[str] = field(default_factory=set)
+    claims: Claims = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.claims = Claims(self.tools.offload, self.owner)
 
     @property
     def ehlo_name(self) -> str:
@@ -70,6 +75,7 @@ class SendingRun:
     async def record(self, ref: str, attempts: Sequence[Attempt], size: int = 0) -> None:
         """What became of a message: in the queue, on the run, and a line for each recipient in the log."""
         await self.recorder.record(attempts)
+        self.claims.end(attempt.id for attempt in attempts)
         tried = [attempt for attempt in attempts if attempt.result is not AttemptResult.UNTRIED]
         for attempt in tried:
             reply = attempt.reply.replace("\n", " ")

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from mailserver.management.plain import PlainCommand
+from mailserver.outqueue.recalling import count_being_sent
 from mailserver.outqueue.services import (
     Waiting,
     delete,
@@ -77,6 +78,8 @@ class Command(PlainCommand):
         change, done = self._change(options)
         count = change([row.id for row in rows])
         self.stdout.write(f"{count} recipient{'' if count == 1 else 's'} {done}.")
+        if options["action"] == "hold" and (busy := count_being_sent([row.id for row in rows])):
+            self.fail(f"{busy} of them are being sent at this moment, and are held only if that fails.")
         if options["action"] == "delete" and count < len(rows):
             self.fail(f"{len(rows) - count} of them are being sent at this moment, and were left.")
 

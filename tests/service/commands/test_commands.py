@@ -249,6 +249,9 @@ class TestMail:
         outcome = run("queue", "delete", str(id_))
         assert (outcome.status, outcome.out) == (1, "0 recipients deleted.\n")
         assert outcome.err == "1 of them are being sent at this moment, and were left.\n"
+        outcome = run("queue", "hold", str(id_))
+        assert (outcome.status, outcome.out) == (1, "0 recipients held.\n")
+        assert outcome.err == "1 of them are being sent at this moment, and are held only if that fails.\n"
 
 
 class TestConfigurationFile:

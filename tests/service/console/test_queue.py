@@ -135,6 +135,10 @@ def test_what_is_being_sent_is_not_deleted(browser: Client) -> None:
     act(browser, "delete_selected", *QueuedRecipient.objects.all())
     assert "1 recipient was being sent at this moment" in browser.get(QUEUE).content.decode()
     assert QueuedRecipient.objects.filter(pk=id_).exists()
+    act(browser, "hold_selected", *QueuedRecipient.objects.all())
+    page = browser.get(QUEUE).content.decode()
+    assert "0 recipients were held" in page
+    assert "1 recipient was being sent at this moment, and held only if that fails" in page
 
 
 def page_of(id_: int) -> str:

@@ -17,6 +17,7 @@ from mailserver.leases import services as leases
 from mailserver.notices import QUEUE
 from mailserver.outqueue.housekeeping import delete_expired, forget_finished
 from mailserver.outqueue.models import QueuedRecipient, SendAttempt
+from mailserver.outqueue.recalling import count_being_sent
 from mailserver.outqueue.recording import REPORT, record
 from mailserver.outqueue.services import (
     TAKEN_OUT,
@@ -182,7 +183,10 @@ def test_what_is_being_sent_is_past_being_deleted() -> None:
     (stale,) = queue(claim="gone")
     assert leases.acquire("sender:1", "alive", 60)
     assert delete([busy, stale]) == 1
-    assert delete_and_notify([busy]) == 0
+    assert delete_and_notify([busy]) == hold([busy]) == 0
+    assert count_being_sent([busy, stale]) == 1
+    assert row(busy).status == "held"
+    assert release([busy]) == 1
     leases.release("sender:1", "alive")
     assert delete_and_notify([busy]) == 1
 

@@ -17,6 +17,7 @@ from mailserver.outqueue.values import Attempt, AttemptResult
 from protocols.net.offload import DirectOffload
 from tests.support.bugs import BugCatcher
 from workers.immediate import Job, _Sending
+from workers.sending.claims import Claims
 from workers.sending.leaving import leave, stopping_gently
 from workers.sending.recorder import Recorder
 
@@ -53,7 +54,8 @@ async def test_what_was_taken_is_given_back_whatever_goes_wrong_before() -> None
     async def offload(function: object, *args: object) -> None:
         called.append((function, *args))
 
-    run = SimpleNamespace(recorder=Away(), owner="me", tools=SimpleNamespace(offload=offload))
+    tools = SimpleNamespace(offload=offload)
+    run = SimpleNamespace(recorder=Away(), claims=Claims(offload, "me"), owner="me", tools=tools)
     with pytest.raises(MailError):
         await leave(cast(Any, run), cast(Any, Away()))
     assert called == [(give_back, "me")]
