@@ -2,7 +2,8 @@
 """Recording what became of messages, many sessions' at a time: while one transaction runs, the next one fills.
 
 A session waits for its own before it begins another message, so that a worker that is killed can only repeat what was
-on the wire at that moment. The database being away for a while is waited for: what was sent must be known here.
+on the wire at that moment. While the database is away it is waited for, as long as the worker lives: what was sent must
+be known here, and is recorded whoever has the claim by then (`outqueue.recording`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 
 from mailserver.errors import Kind, MailError
 from mailserver.outqueue.values import Attempt
 from protocols.net.offload import Offload
+from workers.keeping import ending
 
 log = logging.getLogger("pillarbox.sending")
 
-PAUSES_SECONDS = (0.1, 0.3, 1.0, 3.0, 5.0, 10.0, 10.0, 10.0, 20.0)
-"""Between tries to write, while the database is out of reach."""
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
+"""Between tries to write, while the database is out of reach; each is twice the one before. A worker that is to end is
+not kept for longer."""
+TELL_SECONDS = 300.0
+"""Between two lines about it in the log."""
+LAST_SECONDS = 5.0
+"""How long a worker that is to end goes on trying; what it cannot record may then go out again."""
 
 GATHER_SECONDS = 0.005
 """How long a transaction waits for sessions that have not finished their message: twice as many messages in one cost
@@ -86,13 +96,18 @@ class Recorder:
                     await self._full.wait()
 
     async def _commit(self, attempts: Sequence[Attempt]) -> None:
-        for pause in PAUSES_SECONDS:
+        pause, told, until = FIRST_PAUSE_SECONDS, -math.inf, math.inf
+        while True:
             try:
                 await self._offload(self._write, attempts)
                 return
             except MailError as error:
-                if error.kind not in (Kind.UNAVAILABLE, Kind.STORAGE_FULL):
+                now = time.monotonic()
+                until = min(until, now + LAST_SECONDS) if ending.is_set() else until
+                if error.kind not in (Kind.UNAVAILABLE, Kind.STORAGE_FULL) or now >= until:
                     raise
-                log.warning("what was sent cannot be recorded, trying again: %s", error)
+                if now >= told + TELL_SECONDS:
+                    told = now
+                    log.warning("what was sent cannot be recorded, trying again: %s", error)
             await asyncio.sleep(pause)
-        await self._offload(self._write, attempts)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
