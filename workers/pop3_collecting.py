@@ -12,7 +12,8 @@ import asyncio
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from mailserver import clock
@@ -199,18 +200,18 @@ class _Session:
         ids = await client.unique_ids()
         sizes = {} if fastest and ids is not None else await client.sizes()
         if ids is None:
-            return self._tell_apart([await self._by_header(client, number, size) for number, size in sizes.items()])
+            return self._tell_apart(await self._by_headers(client, sizes))
         often = {unique_id for unique_id, times in Counter(ids.values()).items() if times > 1}
         if often:
             self._log.note(
                 f"{self._collector.server.host} gives the same id to several messages; they are told apart by their"
                 " headers."
             )
+        unclear = {number: sizes.get(number, 0) for number, unique_id in ids.items() if unique_id in often}
+        told = {message.number: message for message in await self._by_headers(client, unclear)}
         return self._tell_apart(
             [
-                await self._by_header(client, number, sizes.get(number, 0))
-                if unique_id in often
-                else _Message(number, Listed(_key(unique_id), sizes.get(number, 0)))
+                told.get(number) or _Message(number, Listed(_key(unique_id), sizes.get(number, 0)))
                 for number, unique_id in ids.items()
             ]
         )
@@ -240,15 +241,19 @@ class _Session:
                 " they are deleted there as soon as they are safe here."
             )
 
-    async def _by_header(self, client: Pop3Client, number: int, size: int) -> _Message:
+    async def _by_headers(self, client: Pop3Client, sizes: dict[int, int]) -> list[_Message]:
         """Without a unique id the header's hash is the key (spec connectors 4.3); without TOP none lasts."""
-        try:
-            header = (await client.top(number)).strip()
-        except ServerRefused:
-            header = b""
-        if not header:
-            return _Message(number, Listed(f"once:{secrets.token_hex(16)}", size, lasting=False))
-        return _Message(number, Listed(f"top:{hashlib.sha256(header).hexdigest()}", size))
+        numbers = iter(sizes)
+        found = []
+        async for answer in client.headers(list(sizes)):
+            number = next(numbers)
+            header = b"" if isinstance(answer, ServerRefused) else answer.strip()
+            if header:
+                listed = Listed(f"top:{hashlib.sha256(header).hexdigest()}", sizes[number])
+            else:
+                listed = Listed(f"once:{secrets.token_hex(16)}", sizes[number], lasting=False)
+            found.append(_Message(number, listed))
+        return found
 
     # ------------------------------------------------------------ fetching
 
@@ -311,28 +316,34 @@ class _Session:
                 fresh.append(message)
         if screening.wants_sizes:
             fresh = await self._with_sizes(client, fresh)
-        for message in fresh:
-            if steps[message.listed.key] is Step.FETCH_WANTED:
-                chosen.append((message, DOWNLOAD))
-                continue
-            decision = await self._screen(client, screening, message)
-            if decision is not None:
-                chosen.append((message, decision))
+        fetched = {m.listed.key for m in fresh if steps[m.listed.key] is Step.FETCH_WANTED}
+        asked = [m for m in fresh if m.listed.key not in fetched and screening.needs_header(m.listed)]
+        by_header = {message.listed.key for message in asked}
+        async with aclosing(client.headers([message.number for message in asked])) as headers:
+            for message in fresh:
+                if message.listed.key in fetched:
+                    chosen.append((message, DOWNLOAD))
+                    continue
+                header = await self._next_header(message, headers) if message.listed.key in by_header else b""
+                if header is not None and (decision := await self._screen(screening, message, header)) is not None:
+                    chosen.append((message, decision))
         return chosen
 
-    async def _screen(self, client: Pop3Client, screening: Screening, message: _Message) -> Decision | None:
+    async def _next_header(self, message: _Message, headers: AsyncGenerator[bytes | ServerRefused]) -> bytes | None:
+        """None where the server does not give it: the message stays there."""
+        try:
+            answer = await anext(headers)
+        except SessionBroken:
+            self._story.skip.add(message.listed.key)
+            self._again = True
+            raise
+        if isinstance(answer, ServerRefused):
+            self._problem(f"Message {message.number} is left at the provider. {answer}.")
+            return None
+        return answer
+
+    async def _screen(self, screening: Screening, message: _Message, header: bytes) -> Decision | None:
         """The decision if it is to be fetched; otherwise what it asks for is done."""
-        header = b""
-        if screening.needs_header(message.listed):
-            try:
-                header = await client.top(message.number)
-            except ServerRefused as error:
-                self._problem(f"Message {message.number} is left at the provider. {error}.")
-                return None
-            except SessionBroken:
-                self._story.skip.add(message.listed.key)
-                self._again = True
-                raise
         decision = await screening.decide(message.listed, header)
         if decision.action.fetches:
             return decision

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from mailserver.connectors.values import Credentials, Encryption, LoginMethod, RemoteServer
@@ -305,9 +305,10 @@ class Pop3Client:
         except ServerRefused:
             return None
 
-    async def top(self, number: int) -> bytes:
-        """The header of a message, as much of it as makes sense. Raises ServerRefused."""
-        return await self._listing(Top(number, 0), MAX_TOP_BYTES)
+    def headers(self, numbers: Sequence[int]) -> AsyncGenerator[bytes | ServerRefused]:
+        """The headers of these messages, as much of each as makes sense, or why there is none; in this order, many
+        commands ahead where the server allows that. Nothing else can be asked before the last has come."""
+        return self._listings([Top(number, 0) for number in numbers], MAX_TOP_BYTES)
 
     # ------------------------------------------------------------ fetching
 
@@ -317,14 +318,10 @@ class Pop3Client:
         A message is Complete only when the next answer has been understood: a server that does not double dots ends a
         message in its middle, and what follows makes no sense.
         """
-        window = WINDOW if self.pipelines else 1
-        left = deque(numbers)
+        left = deque[Command](Retr(number) for number in numbers)
         before: int | None = None
         while left or self._machine.waiting:
-            if left and self._machine.waiting <= window // 2:
-                await self._send_many(
-                    [Retr(left.popleft()) for _ in range(min(len(left), window - self._machine.waiting))]
-                )
+            await self._send_ahead(left)
             event = await self._next_event()
             match event:
                 case Piece():
@@ -362,12 +359,10 @@ class Pop3Client:
     # ------------------------------------------------------------ inside
 
     async def _each(self, commands: Sequence[List | Dele]) -> AsyncIterator[tuple[int, Status]]:
-        """Commands with one-line answers, many on their way at once where the server allows it."""
-        window = WINDOW if self.pipelines else 1
-        left = deque(commands)
+        """Commands with one-line answers."""
+        left = deque[Command](commands)
         while left or self._machine.waiting:
-            if left and self._machine.waiting <= window // 2:
-                await self._send_many([left.popleft() for _ in range(min(len(left), window - self._machine.waiting))])
+            await self._send_ahead(left)
             event = await self._next_event()
             assert isinstance(event, Replied)
             assert isinstance(event.command, List | Dele)
@@ -385,24 +380,38 @@ class Pop3Client:
             raise ServerRefused(what or f"The server refused {command.verb}", event.status)
         return event.status
 
-    async def _listing(self, command: Command, limit_bytes: int = MAX_LISTING_BYTES) -> bytes:
+    async def _listing(self, command: Command) -> bytes:
         """A command with a multi-line answer, whole. Raises ServerRefused for -ERR."""
-        await self._send(command)
+        (answer,) = [answer async for answer in self._listings([command], MAX_LISTING_BYTES)]
+        if isinstance(answer, ServerRefused):
+            raise answer
+        return answer
+
+    async def _listings(self, commands: Sequence[Command], limit_bytes: int) -> AsyncGenerator[bytes | ServerRefused]:
+        """The same command many times, with multi-line answers."""
+        left = deque(commands)
         collected = bytearray()
-        while True:
-            event = await self._next_event()
-            match event:
+        while left or self._machine.waiting:
+            await self._send_ahead(left)
+            match await self._next_event():
                 case Replied(_, status):
                     self._note_status(status)
                     if not status.ok:
-                        raise ServerRefused(f"The server refused {command.verb}", status)
+                        yield ServerRefused(f"The server refused {commands[0].verb}", status)
                 case Piece(data):
                     collected += data
                     if len(collected) > limit_bytes:
                         self.close()
-                        raise SessionBroken(f"The server's answer to {command.verb} does not come to an end.")
+                        raise SessionBroken(f"The server's answer to {commands[0].verb} does not come to an end.")
                 case End():
-                    return bytes(collected)
+                    answer, collected = bytes(collected), bytearray()
+                    yield answer
+
+    async def _send_ahead(self, left: deque[Command]) -> None:
+        """As many of these as may be on their way; one without PIPELINING (RFC 2449 §6.6)."""
+        window = WINDOW if self.pipelines else 1
+        if left and self._machine.waiting <= window // 2:
+            await self._send_many([left.popleft() for _ in range(min(len(left), window - self._machine.waiting))])
 
     async def _send(self, command: Command) -> None:
         await self._send_many([command])

@@ -10,46 +10,24 @@ from typing import Any
 
 import pytest
 
-from mailserver.connectors.models import DownloadRule, RemoteMessage, SeenMessage
-from mailserver.connectors.values import CollectorSettings, Credentials, LoginMethod, Outcome, Routing
+from mailserver.connectors.models import RemoteMessage, SeenMessage
+from mailserver.connectors.values import Credentials, LoginMethod, Outcome, Routing
 from mailserver.errors import Kind, MailError
-from mailserver.hooks.events import CollectVerdict, MessageCollected, MessageListed
-from mailserver.hooks.interface import Hooks
 from mailserver.lan import services as lan
 from mailserver.lan.services import RuleInput
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.pipeline import collected_text
-from tests.support.answering import answer
 from tests.support.collecting import CollectingOffice, make_message, open_office
+from tests.support.evil_mailbox import CATCH_ALL, collector, mailbox, numbers, rule
 from tests.support.evil_pop3 import PASSWORD, EvilPop3, Tricks
-from tests.support.still_clock import StillClock
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
-
-LOGIN = Credentials(LoginMethod.AUTOMATIC, "office", PASSWORD)
-CATCH_ALL = Routing(
-    method="headers", accepted_domains="example.test", errors_action="message-to", errors_to="postmaster"
-)
 
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[CollectingOffice]:
     with open_office(tmp_path) as opened:
         yield opened
-
-
-def collector(
-    office: CollectingOffice, evil: EvilPop3, routing: Routing | None = None, **changes: Any
-) -> CollectorSettings:
-    return office.collector(evil.port, routing, **{"credentials": LOGIN, **changes})
-
-
-def mailbox(count: int = 5, **tricks: Any) -> EvilPop3:
-    return EvilPop3([make_message(number) for number in range(1, count + 1)], Tricks(**tricks))
-
-
-def numbers(office: CollectingOffice, user: str = "alice") -> list[int]:
-    return sorted(int(subject.split()[1]) for subject in office.subjects(user) if subject.startswith("Message "))
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
@@ -260,7 +238,7 @@ def test_a_store_that_is_full(office: CollectingOffice, monkeypatch: pytest.Monk
         assert (numbers(office), evil.messages) == ([1, 2, 3, 4, 5], [])
 
 
-# ---------------------------------------------------------------- routing errors, duplicates, rules, questions
+# ---------------------------------------------------------------- routing errors, duplicates
 
 
 def test_notices_for_our_own_network_go_to_its_server(office: CollectingOffice) -> None:
@@ -357,129 +335,3 @@ def test_both_copies_in_one_session(office: CollectingOffice) -> None:
         office.collect(collector(office, evil, CATCH_ALL))
         assert evil.messages == []
     assert numbers(office) == numbers(office, "bob") == [1]
-
-
-def rule(action: str, *conditions: tuple[str, str, str], targets: str = "", **fields: Any) -> None:
-    stored = [{"kind": kind, "field": field, "value": value} for kind, field, value in conditions]
-    DownloadRule.objects.create(name=f"rule {action}", action=action, conditions=stored, targets=targets, **fields)
-
-
-@pytest.mark.parametrize(
-    ("action", "targets", "got", "left"),
-    [
-        ("download", "", {"alice": ["Message 1"]}, True),
-        ("download-delete", "", {"alice": ["Message 1"]}, False),
-        ("redirect", "bob", {"bob": ["Message 1"]}, True),
-        ("copy", "bob", {"alice": ["Message 1"], "bob": ["Message 1"]}, True),
-        ("redirect-delete", "bob@example.test", {"bob": ["Message 1"]}, False),
-        ("copy-delete", "bob, postmaster", {name: ["Message 1"] for name in ("alice", "bob", "postmaster")}, False),
-        ("redirect", "nobody", {"alice": ["Message 1"]}, True),
-        ("ignore", "", {}, True),
-        ("delete", "", {}, False),
-        ("delete-warn", "", {"alice": ["A message for you was deleted: Message 1"]}, False),
-        ("delete-warn-redirect", "bob", {"bob": ["A message for you was deleted: Message 1"]}, False),
-        ("query", "", {"alice": ["Shall this message be fetched? Message 1"]}, True),
-        (
-            "query-copy",
-            "bob",
-            {name: ["Shall this message be fetched? Message 1"] for name in ("alice", "bob")},
-            True,
-        ),
-        ("query-redirect", "bob", {"bob": ["Shall this message be fetched? Message 1"]}, True),
-    ],
-)
-def test_download_rules(
-    office: CollectingOffice, action: str, targets: str, got: dict[str, list[str]], left: bool
-) -> None:
-    rule(action, ("header", "Subject", "message 1"), ("size", "", "100"), targets=targets)
-    rule("delete", ("header", "Subject", "message"), enabled=False)
-    with mailbox(1) as evil:
-        settings = collector(office, evil, use_download_rules=True, leave_on_server_days=3)
-        for _ in range(2):
-            assert office.collect(settings).outcome is Outcome.OK
-        found = {user: [subject.split(" [")[0] for subject in office.subjects(user)] for user in office.users}
-        assert {user: subjects for user, subjects in found.items() if subjects} == got
-        assert bool(evil.messages) == left
-        assert any(line.startswith("TOP 1 0") for line in evil.log)
-
-
-def test_a_warning_about_something_for_nobody_goes_to_the_administrator(office: CollectingOffice) -> None:
-    rule("delete-warn-copy", targets="bob")
-    with EvilPop3([make_message(1, "carol@example.test")]) as evil:
-        office.collect(collector(office, evil, CATCH_ALL, use_download_rules=True))
-    assert office.subjects("bob") == ["A message for you was deleted: Message 1"]
-    assert office.steps("deleted")[0].endswith('The download rule "rule delete-warn-copy" says so.')
-
-
-def test_a_rule_lets_a_large_message_through(office: CollectingOffice) -> None:
-    rule("download", ("header", "From", "sender*elsewhere"))
-    with EvilPop3([make_message(1, size=5000)]) as evil:
-        office.collect(collector(office, evil, use_download_rules=True, max_kilobytes=1))
-        assert evil.messages == []
-    assert numbers(office) == [1]
-
-
-def test_scripts_have_a_say(office: CollectingOffice) -> None:
-    class Scripts(Hooks):
-        async def on_message_listed(self, event: MessageListed) -> str | None:
-            return "delete" if event.size > 4000 else None
-
-        async def on_message_collected(self, event: MessageCollected) -> CollectVerdict | None:
-            if event.subject == "Message 1":
-                return CollectVerdict(ignore=True, reason="not this one")
-            return CollectVerdict(to_original_recipients=False, recipients=("bob",), delete=False)
-
-    office.hooks = Scripts()
-    with EvilPop3([make_message(1), make_message(2), make_message(3, size=5000)]) as evil:
-        for _ in range(2):
-            assert office.collect(collector(office, evil)).outcome is Outcome.OK
-        assert evil.messages == [make_message(2)]
-    assert (numbers(office), numbers(office, "bob")) == ([], [2])
-    assert "not this one" in office.steps("dropped")
-
-
-# ---------------------------------------------------------------- questions and answers
-
-
-def test_a_large_message_is_asked_about_once_and_fetched_when_wanted(
-    office: CollectingOffice, still_clock: StillClock
-) -> None:
-    with EvilPop3([make_message(1, size=9000), make_message(2)]) as evil:
-        settings = collector(office, evil, max_kilobytes=4)
-        for _ in range(3):
-            office.collect(settings)
-        assert [subject.split(" [")[0] for subject in office.subjects("alice")] == [
-            "Shall this message be fetched? Message 1",
-            "Message 2",
-        ]
-        assert "fetches at most 4 kB unasked" in office.messages("alice")[0].decode()
-        still_clock.advance(days=13)
-        answer(office, "alice")
-        office.collect(settings)
-        assert numbers(office) == [1, 2]
-        assert evil.messages == []
-    assert len(office.steps("answered")) == 1
-
-
-def test_what_a_program_answers_is_no_answer(office: CollectingOffice) -> None:
-    with EvilPop3([make_message(1, size=9000)]) as evil:
-        settings = collector(office, evil, max_kilobytes=4)
-        office.collect(settings)
-        answer(office, "alice", **{"Auto-Submitted": "auto-replied"})
-        office.collect(settings)
-        assert numbers(office) == []
-
-
-@pytest.mark.parametrize("days", [0, 20])
-def test_an_answer_that_comes_too_late(office: CollectingOffice, still_clock: StillClock, days: int) -> None:
-    with EvilPop3([make_message(1, size=9000)]) as evil:
-        settings = collector(office, evil, max_kilobytes=4, leave_on_server_days=days)
-        office.collect(settings)
-        still_clock.advance(days=15)
-        answer(office, "alice")
-        office.collect(settings)
-        assert len(evil.messages) == 1
-        still_clock.advance(days=6)
-        office.collect(settings)
-        assert numbers(office) == []
-        assert len(evil.messages) == (0 if days else 1)
