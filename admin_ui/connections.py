@@ -27,6 +27,7 @@ from admin_ui.tags import tag
 from admin_ui.unfolded import PasswordInput, Select, SelectMultiple, TextareaInput
 from mailserver.connectors import services, triggers
 from mailserver.connectors.models import Collector, Connection, Encryption, LoginMethod, Sender
+from mailserver.connectors.reading import sender_settings
 from mailserver.connectors.serverlines import format_servers, parse_servers
 from mailserver.errors import InvalidInput
 
@@ -209,7 +210,7 @@ class ConnectionAdmin(ServiceAdmin[Connection]):
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
-        rows = super().get_queryset(request).select_related("sender")
+        rows = super().get_queryset(request).select_related("sender__oauth")
         return rows.prefetch_related("sender__servers", "collectors")
 
     @admin.display(description="Connection", ordering="name")
@@ -226,6 +227,8 @@ class ConnectionAdmin(ServiceAdmin[Connection]):
             return tag("off", "Does not send")
         if sender.method == Sender.Method.DIRECT:
             return format_html("{}", "To each recipient's server")
+        if sender_settings(sender).credentials.problem:
+            return tag("bad", "Its password cannot be read")
         first = next(iter(sender.servers.all()), None)
         if first is None:
             return tag("note", "No server named yet")

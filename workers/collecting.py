@@ -47,6 +47,8 @@ async def check_collector(collector: CollectorSettings, owner: str, log: TaskLog
 async def _run(
     methods: dict[CollectMethod, Collect], collector: CollectorSettings, owner: str, log: TaskLog, tools: WorkerTools
 ) -> TaskResult:
+    if collector.credentials.problem:
+        return TaskResult(Outcome.FAILED, collector.credentials.problem)
     try:
         return await methods[collector.method](collector, owner, log, tools)
     except Exception as error:  # one collector must not take the rest of the run with it

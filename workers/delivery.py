@@ -24,8 +24,9 @@ from protocols.net.dns import Resolver, try_resolver
 from protocols.smtp.client import CannotSend, SessionOptions
 from workers.oauth import NoToken, fetch_access_token
 from workers.sending.direct import DirectRun
-from workers.sending.feed import Feed, Take
+from workers.sending.feed import Feed, Take, judge_everything
 from workers.sending.leaving import leave, stopping_gently
+from workers.sending.outbound import unreached
 from workers.sending.recorder import Recorder
 from workers.sending.relay import NO_SERVER, RelayRun, changed
 from workers.sending.sessions import RESOLVERS, SendingRun, find_addresses, make_own_check, open_any
@@ -41,14 +42,16 @@ async def run_sender(sender: SenderSettings, owner: str, log: TaskLog, tools: Wo
     feed = Feed(run, _taking(sender, owner, began))
     log.expect(await tools.offload(count_due, sender))
     try:
-        token = await _fetch_token(sender, tools)
         if sender.method is SendMethod.DIRECT:
             RESOLVERS.get(run.snapshot, sender.dns_servers, sender.dns_cache_size)
             direct = DirectRun(run, feed)
             return await stopping_gently(direct, direct.perform())
+        token = await _fetch_token(sender, tools)
         relay = RelayRun(run, feed, await _rate_left(sender, tools))
         return await stopping_gently(relay, relay.perform(token))
-    except (NoToken, BadDnsServer) as error:
+    except (NoToken, NoPassword, BadDnsServer) as error:
+        reply = f"451 {'4.4.3' if isinstance(error, BadDnsServer) else '4.7.8'} {error}"
+        await judge_everything(run, feed, lambda recipients: unreached(recipients, reply, clock.now()))
         return TaskResult(Outcome.FAILED, str(error))
     except MailError as error:
         if error.kind is Kind.IN_USE:
@@ -65,7 +68,7 @@ async def check_sender(sender: SenderSettings, owner: str, log: TaskLog, tools: 
         if sender.method is SendMethod.DIRECT:
             return await _check_dns(RESOLVERS.get(run.snapshot, sender.dns_servers, sender.dns_cache_size), log)
         token = await _fetch_token(sender, tools)
-    except (NoToken, BadDnsServer) as error:
+    except (NoToken, NoPassword, BadDnsServer) as error:
         return TaskResult(Outcome.FAILED, str(error))
     if not sender.servers:
         return TaskResult(Outcome.FAILED, NO_SERVER.format(name=sender.connection_name))
@@ -149,7 +152,14 @@ async def _rate_left(sender: SenderSettings, tools: WorkerTools) -> int | None:
     return max(0, sender.rate_recipients - await tools.offload(count_sent_since, sender.id, since))
 
 
+class NoPassword(Exception):
+    """There is one, and it cannot be read; the text is a sentence for the administrator."""
+
+
 async def _fetch_token(sender: SenderSettings, tools: WorkerTools, refused: str = "") -> str:
+    """Empty where there is no account that has tokens. Raises NoToken, NoPassword."""
+    if sender.credentials.problem:
+        raise NoPassword(sender.credentials.problem)
     if sender.credentials.oauth is None:
         return ""
     return await tools.offload(fetch_access_token, sender.credentials.oauth, refused)

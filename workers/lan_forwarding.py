@@ -28,7 +28,7 @@ from mailserver.outqueue.routes import Host, NoRoute
 from mailserver.outqueue.taking import take_lan
 from mailserver.outqueue.values import QueuedMessage, QueuedOne
 from mailserver.store.interface import LanTarget
-from protocols.smtp.client import CannotSend, SessionOptions
+from protocols.smtp.client import CannotSend, SessionOptions, Stage
 from workers.sending.direct import Candidate, DirectRun, Job
 from workers.sending.feed import Feed
 from workers.sending.leaving import leave, stopping_gently
@@ -99,7 +99,11 @@ class LanRun(DirectRun):
         target = _target(job.recipients[0])
         credentials = Credentials()
         if target.login:
-            password = sealing.unseal(target.secret, sealing.LAN_PASSWORD)
+            try:
+                password = sealing.unseal(target.secret, sealing.LAN_PASSWORD)
+            except MailError as error:
+                text = f"The password for {host.label} was stored with another key file. Enter it again in its rule."
+                raise CannotSend(Stage.LOGIN, text) from error
             credentials = Credentials(LoginMethod.AUTOMATIC, target.login, password)
         return SessionOptions(host.name, self._run.ehlo_name, Encryption.OPPORTUNISTIC, credentials=credentials)
 

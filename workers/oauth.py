@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from mailserver.connectors import oauth
 from mailserver.connectors.oauth_messages import FormPost, OAuthRefused, read_device_code
 from mailserver.connectors.oauth_messages import read_tokens as read_token_answer
+from mailserver.errors import Kind, MailError
 from mailserver.leases import services as leases
 from protocols.net.https import Unreachable, post_form
 
@@ -38,7 +39,7 @@ def fetch_access_token(account_id: int, refused: str = "") -> str:
     name = f"oauth:{account_id}"
     waited = 0.0
     while True:
-        state = oauth.read_tokens(account_id)
+        state = _read_tokens(account_id)
         if state.access_token and state.access_token != refused:
             return state.access_token
         if state.refresh is None:
@@ -53,6 +54,16 @@ def fetch_access_token(account_id: int, refused: str = "") -> str:
         return _refresh(account_id, refused)
     finally:
         leases.release(name, owner)
+
+
+def _read_tokens(account_id: int) -> oauth.TokenState:
+    try:
+        return oauth.read_tokens(account_id)
+    except MailError as error:
+        if error.kind is not Kind.INTERNAL:
+            raise
+        text = "The tokens of an OAuth2 account were stored with another key file and cannot be read. Sign in again."
+        raise NoToken(text) from error
 
 
 def _refresh(account_id: int, refused: str) -> str:

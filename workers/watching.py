@@ -63,6 +63,8 @@ class _Watch:
     run_collector: RunCollector
 
     async def run(self) -> TaskResult:
+        if self.collector.credentials.problem:
+            return TaskResult(Outcome.FAILED, self.collector.credentials.problem)
         loop = asyncio.get_running_loop()
         try:
             client = await open_mailbox(self.collector, self.told, self.tools)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mailserver.connectors import sealing
 from mailserver.connectors.models import Collector, Connection, Sender
@@ -19,6 +20,7 @@ from mailserver.connectors.values import (
     SenderSettings,
     SendMethod,
 )
+from mailserver.errors import MailError
 
 SENDER_FIELDS = (
     "enabled",
@@ -141,12 +143,7 @@ def sender_settings(row: Sender, servers: Iterable[ServerInput] | None = None) -
             RemoteServer(_bare(server.host), server.port, Encryption(server.encryption), row.verify_certificate)
             for server in servers
         ),
-        credentials=Credentials(
-            LoginMethod(row.login_method),
-            _username(row),
-            sealing.unseal(row.secret, sealing.SENDER_PASSWORD),
-            row.oauth_id,
-        ),
+        credentials=_credentials(row, sealing.SENDER_PASSWORD, f"the Sender of the Connection {row.connection.name}"),
         retry_minutes=parse_minutes(row.retry_minutes),
         **{name: getattr(row, name) for name in SENDER_FIELDS},
     )
@@ -158,12 +155,7 @@ def collector_settings(row: Collector) -> CollectorSettings:
         id=row.pk or 0,
         method=CollectMethod(row.method),
         server=RemoteServer(_bare(row.server), row.port, Encryption(row.encryption), row.verify_certificate),
-        credentials=Credentials(
-            LoginMethod(row.login_method),
-            _username(row),
-            sealing.unseal(row.secret, sealing.COLLECTOR_PASSWORD),
-            row.oauth_id,
-        ),
+        credentials=_credentials(row, sealing.COLLECTOR_PASSWORD, f"the Collector {row.name}"),
         routing=Routing(row.routing, **{name: getattr(row, name) for name in ROUTING_FIELDS}),
         folders=tuple(line.strip() for line in row.folders.splitlines() if line.strip()) or ("INBOX",),
         **{name: getattr(row, name) for name in COLLECTOR_FIELDS},
@@ -173,6 +165,16 @@ def collector_settings(row: Collector) -> CollectorSettings:
 def _bare(host: str) -> str:
     """People write an IPv6 address in brackets; whoever connects to it must not."""
     return host.strip().removeprefix("[").removesuffix("]")
+
+
+def _credentials(row: Sender | Collector, use: str, whose: str) -> Credentials:
+    """A password that another key file sealed stops its owner alone."""
+    credentials = Credentials(LoginMethod(row.login_method), _username(row), oauth=row.oauth_id)
+    try:
+        return replace(credentials, password=sealing.unseal(row.secret, use))
+    except MailError:
+        text = f"The password of {whose} was stored with another key file and cannot be read. Enter it again."
+        return replace(credentials, problem=text)
 
 
 def _username(row: Sender | Collector) -> str:

@@ -86,6 +86,8 @@ class Credentials:
     username: str = ""
     password: str = field(default="", repr=False)
     oauth: int | None = None
+    problem: str = ""
+    """Why the stored password cannot be used, in a sentence that names its owner: nobody tries to log in without."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from mailserver.config.building import SnapshotProblem, build_snapshot
 from mailserver.config.certificates import current_certificate, read_tls
 from mailserver.config.snapshot import Binding, Snapshot
 from mailserver.connectors.listing import list_connections, unlinked
+from mailserver.connectors.reading import read_collectors, read_senders
 from mailserver.connectors.triggers import schedule_view, time_zone
 from mailserver.errors import InvalidInput, MailError
 from mailserver.outqueue.services import counts
@@ -294,6 +295,13 @@ def check_connections() -> Findings:
         yield good(f"The schedule runs something next at {view.next_poll.astimezone(time_zone()):%H:%M on %d %B}.")
 
 
+def check_stored_passwords() -> Findings:
+    """Each can be read with this key file. One that cannot stops its Sender or Collector alone."""
+    used = [sender.credentials for sender in read_senders() if sender.enabled]
+    used += [collector.credentials for collector in read_collectors() if collector.enabled]
+    yield from (problem(credentials.problem) for credentials in used if credentials.problem)
+
+
 CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
     check_settings,
     check_certificate,
@@ -303,6 +311,7 @@ CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
     check_clock,
     check_housekeeping,
     check_connections,
+    check_stored_passwords,
     check_mail_exchanger,
 )
 

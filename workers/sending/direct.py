@@ -10,6 +10,7 @@ next message to the same domain. Trouble of a domain is normal here: it is told 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import deque
@@ -59,6 +60,8 @@ MAX_HOSTS = 10
 """Of one domain; RFC 5321 §5.1 asks for two at least."""
 MOST_PENDING_FACTOR = 20
 """Messages that wait for their domain's turn, for each that is being sent: then no more are taken for the moment."""
+LOOK_SECONDS = 1.0
+"""While messages are being sent, a queue that was found empty is asked again so often, not after each of them."""
 DEAD_SECONDS = 300.0
 """How long a server that could not be reached is passed over: not each of a thousand messages waits for it."""
 FILTERED_HOLD_MINUTES = 10
@@ -118,17 +121,22 @@ class DirectRun:
 
     async def perform(self) -> TaskResult:
         """Send until nothing waits. Raises MailError."""
-        most = self._run.sender.threads * MOST_PENDING_FACTOR
+        loop, most = asyncio.get_running_loop(), self._run.sender.threads * MOST_PENDING_FACTOR
+        look_at = loop.time()
         while not self.stopping:
-            outbound = await self._feed.next() if self._count < most else None
-            if outbound is not None:
-                self._add(outbound)
-                continue
+            if self._count < most and (not self._tasks or loop.time() >= look_at):
+                outbound = await self._feed.next()
+                if outbound is not None:
+                    self._add(outbound)
+                    continue
+                look_at = loop.time() + LOOK_SECONDS
             if not self._tasks:
                 break
             self._progress.clear()
             if not self._reap():
-                await self._progress.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._progress.wait()
         await self._join()
         return TaskResult(Outcome.OK)
 

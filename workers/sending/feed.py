@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from mailserver import clock
 from mailserver.outqueue.ordering import SendingOrder, sort_messages
-from mailserver.outqueue.values import QueuedMessage, QueuedOne
+from mailserver.outqueue.values import Attempt, QueuedMessage, QueuedOne
 from workers.sending.outbound import Outbound, make_outbound, unreached, untried
 from workers.sending.sessions import SendingRun
 
@@ -24,6 +24,7 @@ log = logging.getLogger("pillarbox.sending")
 BATCH = 100
 """Messages taken at a time: enough for ten sessions, and few megabytes."""
 
+Judge = Callable[[Sequence[QueuedOne]], list[Attempt]]
 Take = Callable[[int, Collection[int]], Sequence[QueuedMessage]]
 """How many at most, and which recipients are left out."""
 
@@ -129,3 +130,20 @@ class Feed:
         order = SendingOrder(run.sender.smaller_first, run.sender.reverse_order)
         ordered = sort_messages(((outbound.queued, outbound.priority) for outbound in chosen.values()), order)
         return [chosen[id(queued)] for queued in ordered]
+
+
+async def judge_everything(run: SendingRun, feed: Feed, judge: Judge) -> None:
+    """The same of whatever waits, so that none of it is due for a while; what is due again meanwhile is left."""
+    seen: set[int] = set()
+    attempts: list[Attempt] = []
+    while (outbound := await feed.next()) is not None:
+        recipients = outbound.queued.recipients
+        if not seen.isdisjoint(one.id for one in recipients):
+            feed.put_back(outbound)
+            break
+        seen.update(one.id for one in recipients)
+        attempts += judge(recipients)
+        if not feed.waiting:
+            await run.record_many(attempts)
+            attempts = []
+    await run.record_many(attempts)

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mailserver import clock
 from mailserver.connectors.values import Outcome, RemoteServer, TaskResult
 from mailserver.errors import MailError
 from mailserver.hooks.events import SendLimits, SendStarted
-from mailserver.outqueue.values import Attempt, QueuedOne
+from mailserver.outqueue.values import QueuedOne
 from protocols.smtp.client import CannotSend, SessionOptions, SmtpClient, Stage
 from workers.oauth import NoToken, fetch_access_token
-from workers.sending.feed import Feed
+from workers.sending.feed import Feed, judge_everything
 from workers.sending.outbound import (
     OUR_BUG,
     Outbound,
@@ -172,18 +172,9 @@ class RelayRun:
 
     async def _defer_everything(self, error: CannotSend) -> None:
         """Whatever could be sent now waits for its next try; its age goes on (spec senders 7.3)."""
-        await self._record_everything(lambda recipients: unreached(recipients, error.deferral, clock.now()))
-
-    async def _record_everything(self, judge: Callable[[Sequence[QueuedOne]], list[Attempt]]) -> None:
-        """The same of whatever waits."""
-        attempts: list[Attempt] = []
-        while not self.stopping and (outbound := await self._feed.next()) is not None:
-            self._feed.leave(outbound.queued.recipients)
-            attempts += judge(outbound.queued.recipients)
-            if not self._feed.waiting:
-                await self._run.recorder.record(attempts)
-                attempts = []
-        await self._run.recorder.record(attempts)
+        await judge_everything(
+            self._run, self._feed, lambda recipients: unreached(recipients, error.deferral, clock.now())
+        )
 
     # ------------------------------------------------------------ sending
 
@@ -311,7 +302,7 @@ class RelayRun:
 
     async def _hold_for_rate(self) -> None:
         """The limit of recipients in a time is used up: again in a minute, when some of it is free."""
-        await self._record_everything(lambda recipients: untried(recipients, self._rate_hold()))
+        await judge_everything(self._run, self._feed, lambda recipients: untried(recipients, self._rate_hold()))
         self._run.told.note(
             f"The limit of {self._run.sender.rate_recipients} recipients in {self._run.sender.rate_minutes} minutes is"
             " reached. The rest is sent later."

@@ -74,8 +74,7 @@ class SendingRun:
 
     async def record(self, ref: str, attempts: Sequence[Attempt], size: int = 0) -> None:
         """What became of a message: in the queue, on the run, and a line for each recipient in the log."""
-        await self.recorder.record(attempts)
-        self.claims.end(attempt.id for attempt in attempts)
+        await self.record_many(attempts)
         tried = [attempt for attempt in attempts if attempt.result is not AttemptResult.UNTRIED]
         for attempt in tried:
             reply = attempt.reply.replace("\n", " ")
@@ -83,6 +82,11 @@ class SendingRun:
         if tried:
             self.sent += 1
             self.told.advance(1, size)
+
+    async def record_many(self, attempts: Sequence[Attempt]) -> None:
+        """What became of recipients of several messages, in the queue alone."""
+        await self.recorder.record(attempts)
+        self.claims.end(attempt.id for attempt in attempts)
 
     async def open(self, address: str, port: int, options: SessionOptions) -> SmtpClient:
         """A session whose dialogue is on the run. Raises CannotSend."""

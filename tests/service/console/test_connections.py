@@ -11,7 +11,7 @@ from django.test import Client
 
 from mailserver import clock
 from mailserver.connectors import runs, services, triggers
-from mailserver.connectors.models import Collector, Connection, ConnectionRun, DownloadRule, ScheduleItem
+from mailserver.connectors.models import Collector, Connection, ConnectionRun, DownloadRule, ScheduleItem, Sender
 from mailserver.connectors.reading import read_collectors, read_senders
 from mailserver.connectors.remote_tests import finish_test, take_test
 from mailserver.connectors.services import ServerInput
@@ -55,6 +55,11 @@ def test_every_list_is_there_when_it_is_empty_and_when_it_is_not(
         assert browser.get(page).status_code == 200
     assert "No server named yet" in browser.get(CONNECTIONS).content.decode()
     assert "pop.example.net" in browser.get(COLLECTORS).content.decode()
+
+
+def test_a_password_that_cannot_be_read_is_seen_in_the_list(browser: Client, first: Connection) -> None:
+    Sender.objects.update(secret=b"v1:" + bytes(40))
+    assert "Its password cannot be read" in browser.get(CONNECTIONS).content.decode()
 
 
 def test_a_sender_is_changed_on_the_page_of_its_connection(browser: Client, first: Connection) -> None:
