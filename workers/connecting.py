@@ -50,8 +50,9 @@ RunSender = Callable[[SenderSettings, str, TaskLog, WorkerTools], Awaitable[Task
 RunCollector = Callable[[CollectorSettings, str, TaskLog, WorkerTools], Awaitable[TaskResult]]
 
 
-ASKED_FOR = (Cause.MANUAL, Cause.FILE)
-"""Somebody wants it now: what waits for its next try is tried as well."""
+ASKED_FOR = (Cause.MANUAL, Cause.FILE, Cause.URGENT)
+"""Somebody wants it now: what waits for its next try is tried as well. A connection for an urgent message sends all
+waiting messages (spec senders 8.4)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,14 @@ PAUSE_FILES = ("CONNECT.PAUSE", "SCHEDULE.PAUSE")
 CLOCK_SLACK = timedelta(minutes=5)
 """A minute that was looked at is looked at again only when the clock has gone back by more than this."""
 
+OUTRANKED: dict[Cause, tuple[Cause, ...]] = {
+    Cause.SCHEDULE: (),
+    Cause.URGENT: (Cause.SCHEDULE,),
+    Cause.MANUAL: (Cause.SCHEDULE, Cause.URGENT),
+    Cause.FILE: (Cause.SCHEDULE, Cause.URGENT),
+}
+"""Whose mark each cause makes its own: what runs anyway shall try what is deferred, or outlive a pause."""
+
 URGENT_WORK = "urgent-connect"
 """The kind of work row that an urgent message in the outgoing queue asks for (spec connectors 3.6)."""
 
@@ -143,8 +151,7 @@ def _mark(connections: Iterable[int], cause: Cause) -> frozenset[int]:
     rows = Connection.objects.filter(pk__in=wanted)
     if rows.filter(marked=None).update(marked=now, marked_cause=cause.value):
         changed()
-    if cause in (Cause.MANUAL, Cause.FILE):  # Somebody's wish outlives a pause, also for what was to run anyway.
-        rows.filter(marked_cause__in=(Cause.SCHEDULE, Cause.URGENT)).update(marked_cause=cause.value)
+    rows.filter(marked_cause__in=OUTRANKED[cause]).update(marked_cause=cause.value)
     return frozenset(rows.values_list("pk", flat=True))
 
 

@@ -171,7 +171,8 @@ def retry(ids: Collection[int]) -> int:
 
 
 def retry_deferred(sender: int) -> int:
-    """What this Sender has tried in vain is due again at once: somebody said 'Connect now'. Says how many."""
+    """What this Sender has tried in vain is due again at once: somebody said 'Connect now', or has an urgent
+    message. Says how many."""
     deferred = QueuedRecipient.objects.filter(
         status=QueuedRecipient.Status.WAITING, sender_id=sender, next_attempt__gt=clock.now()
     )

@@ -221,3 +221,14 @@ def test_a_wish_for_what_is_to_run_anyway_survives_the_pause(internet: Connectio
     triggers.connect_now()
     triggers.pause_schedule()
     assert marked() == {"Internet": "manual"}
+
+
+def test_an_urgent_message_changes_why_something_runs_that_runs_anyway(
+    internet: Connection, still_clock: StillClock
+) -> None:
+    tick()
+    triggers.connect_urgently()
+    assert marked() == {"Internet": "urgent"}
+    triggers.connect_now()
+    triggers.connect_urgently()
+    assert marked() == {"Internet": "manual"}

@@ -148,8 +148,10 @@ def test_a_sender_that_is_switched_off_or_has_nothing_to_do(
     assert (office.events, run.tasks, run.outcome) == ([], (), "ok")
 
 
-@pytest.mark.parametrize(("cause", "tried"), [(Cause.MANUAL, True), (Cause.FILE, True), (Cause.SCHEDULE, False)])
-def test_who_connects_by_hand_wants_everything_tried(
+@pytest.mark.parametrize(
+    ("cause", "tried"), [(Cause.MANUAL, True), (Cause.FILE, True), (Cause.URGENT, True), (Cause.SCHEDULE, False)]
+)
+def test_who_connects_on_purpose_wants_everything_tried(
     internet: Connection, tools: WorkerTools, office: Office, cause: Cause, tried: bool
 ) -> None:
     later = clock.now() + timedelta(hours=1)
