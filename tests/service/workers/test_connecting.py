@@ -14,6 +14,7 @@ from mailserver.connectors import runs, services, triggers
 from mailserver.connectors.models import Collector, Connection, Sender
 from mailserver.connectors.runs import RunView
 from mailserver.connectors.values import Cause, Outcome, TaskResult
+from mailserver.database import run_in_database
 from mailserver.leases import services as leases
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.outqueue.taking import sender_lease
@@ -195,7 +196,7 @@ def test_it_waits_for_its_turn_while_the_sender_sends_elsewhere(
     assert leases.acquire(sender_lease(sender.pk), other, 60)
     make_queued("a@remote.example")
     triggers.connect_now()
-    worker = threading.Thread(target=run_marked, args=(tools, office.performers))
+    worker = threading.Thread(target=run_in_database, args=(run_marked, tools, office.performers))
     worker.start()
     wait_until(lambda: [task for run in runs.find_running() for task in run.tasks], 10, "the task's row")
     assert office.events == []
@@ -211,7 +212,7 @@ def test_stop(internet: Connection, tools: WorkerTools, office: Office, monkeypa
     make_collector("never", priority=2)
     office.blocking["endless"] = asyncio.Event()
     triggers.connect_now()
-    worker = threading.Thread(target=run_marked, args=(tools, office.performers))
+    worker = threading.Thread(target=run_in_database, args=(run_marked, tools, office.performers))
     worker.start()
     wait_until(lambda: "collect endless" in office.events, 10, "the collector")
     runs.request_stop(runs.newest_run())
@@ -232,7 +233,7 @@ def test_a_worker_that_is_asked_to_end_stops_its_run(
     make_collector("endless")
     office.blocking["endless"] = asyncio.Event()
     triggers.connect_now()
-    worker = threading.Thread(target=run_marked, args=(tools, office.performers))
+    worker = threading.Thread(target=run_in_database, args=(run_marked, tools, office.performers))
     worker.start()
     wait_until(lambda: "collect endless" in office.events, 10, "the collector")
     keeping.ending.set()
@@ -248,7 +249,7 @@ def test_a_lost_lease_stops_the_run(
     make_collector("endless")
     office.blocking["endless"] = asyncio.Event()
     triggers.connect_now()
-    worker = threading.Thread(target=run_marked, args=(tools, office.performers))
+    worker = threading.Thread(target=run_in_database, args=(run_marked, tools, office.performers))
     worker.start()
     wait_until(lambda: "collect endless" in office.events, 10, "the collector")
     holder = leases.find_holder(runs.RUN_LEASE)
