@@ -31,6 +31,7 @@ from mailserver.outqueue.searching import parse_search
 
 ANSWER_CHARACTERS = 90
 LEFT = "left as they are"
+UNTOLD = "either just sent, or somebody is still to be told what became of them"
 STATES: dict[str, tuple[str, Q]] = {
     "waiting": ("Waiting", Q(status="waiting", claim="")),
     "held": ("Held", Q(status="held")),
@@ -214,13 +215,15 @@ class QueueAdmin(ServiceAdmin[QueuedRecipient]):
 
     def delete_model(self, request: HttpRequest, obj: QueuedRecipient) -> None:
         if not services.delete([obj.pk]):
-            raise InvalidInput({"": ["It is being sent at this moment, and was left as it is."]})
+            raise InvalidInput({"": ["It is being sent at this moment, or its sender is still to be told of it."]})
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[QueuedRecipient]) -> None:
         ids = _ids(queryset)
         left = len(ids) - services.delete(ids)
-        if left:
-            messages.warning(request, f"{_recipients(left)} being sent at this moment, and {LEFT}.")
+        if busy := count_being_sent(ids):
+            messages.warning(request, f"{_recipients(busy)} being sent at this moment, and {LEFT}.")
+        if left > busy:
+            messages.warning(request, f"{_recipients(left - busy)} {LEFT}: {UNTOLD}.")
 
     def describe_deletion(self, instance: QueuedRecipient) -> str:
         if instance.status in services.IN_QUEUE:

@@ -90,7 +90,9 @@ def _change(request: HttpRequest, row: QueuedRecipient) -> None:
     elif count_being_sent([row.pk]):
         messages.warning(request, "It is being sent at this moment.")
     else:
-        messages.warning(request, "Nothing was changed: it is in another state by now.")
+        messages.warning(
+            request, "Nothing was changed: its state is another by now, or its sender is still to be told."
+        )
 
 
 def _find(number: int) -> QueuedRecipient:

@@ -16,8 +16,7 @@ from mailserver.config.stored import get_setting
 from mailserver.journey.records import JourneyStep, JourneyStepRecord
 from mailserver.journey.services import record_steps
 from mailserver.outqueue.models import QueuedRecipient, SendAttempt
-from mailserver.outqueue.recording import REPORT
-from mailserver.work import services as work
+from mailserver.outqueue.recording import find_untold
 
 BATCH = 500
 """Rows deleted in one transaction: mail that arrives meanwhile waits for no more than that."""
@@ -50,7 +49,7 @@ def forget_finished(now: datetime) -> int:
     Contents that nobody has any more are then collected by the store.
     """
     before = now - timedelta(days=get_setting(QUEUE_KEEP_DAYS))
-    untold = {str(payload.get("ref", "")) for payload in work.list_payloads(REPORT)}
+    untold = find_untold()
     old = QueuedRecipient.objects.filter(finished__lt=before).order_by("pk")
     forgotten = last = 0
     while rows := list(old.filter(pk__gt=last).values_list("pk", "ref")[:BATCH]):

@@ -217,3 +217,9 @@ def _order_reports(tried: Iterable[_Recorded]) -> None:
 def order_report(ref: str, action: Action, rows: Sequence[int], *, not_before: datetime | None = None) -> None:
     """Have the sender told, once the caller's transaction is committed."""
     work.request(REPORT, {"ref": ref, "action": action.value, "rows": list(rows)}, not_before=not_before)
+
+
+def find_untold() -> set[str]:
+    """Refs of messages of whose outcome somebody is still to be told; a warning is none."""
+    payloads = work.list_payloads(REPORT)
+    return {str(payload["ref"]) for payload in payloads if payload.get("action") != Action.DELAYED}

@@ -22,7 +22,7 @@ from mailserver.leases.services import holds_any
 from mailserver.outqueue.models import QueuedRecipient, SendAttempt
 from mailserver.outqueue.outcome import Action, RowState, wants
 from mailserver.outqueue.recalling import recall
-from mailserver.outqueue.recording import order_report
+from mailserver.outqueue.recording import find_untold, order_report
 from mailserver.outqueue.taking import read_notify
 
 IN_QUEUE = (QueuedRecipient.Status.WAITING, QueuedRecipient.Status.HELD)
@@ -190,11 +190,16 @@ def set_priority(ids: Collection[int], priority: int) -> int:
 def delete(ids: Collection[int]) -> int:
     """Take these out for good, and write that into their journeys; the senders are not told. Says how many there were.
 
-    What is done with leaves the list, and its journey as it is.
+    What is done with leaves the list, and its journey as it is; but not before its sender has been told of it.
     """
     free = set(ids) - recall(ids).gone
     with transaction.atomic():
-        rows = _lock(free, Q())
+        untold = find_untold()
+        rows = [
+            row
+            for row in _lock(free, Q())
+            if row.status in IN_QUEUE or row.reported is not None or row.ref not in untold
+        ]
         _record([row for row in rows if row.status in IN_QUEUE], JourneyStep.DELETED, "Taken out of the outgoing queue")
         QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]).delete()
         transaction.on_commit(_publish)

@@ -17,8 +17,9 @@ from mailserver.leases import services as leases
 from mailserver.notices import QUEUE
 from mailserver.outqueue.housekeeping import delete_expired, forget_finished
 from mailserver.outqueue.models import QueuedRecipient, SendAttempt
+from mailserver.outqueue.outcome import Action
 from mailserver.outqueue.recalling import count_being_sent
-from mailserver.outqueue.recording import REPORT, record
+from mailserver.outqueue.recording import REPORT, order_report, record
 from mailserver.outqueue.services import (
     TAKEN_OUT,
     QueueCounts,
@@ -189,6 +190,18 @@ def test_what_is_being_sent_is_past_being_deleted() -> None:
     assert release([busy]) == 1
     leases.release("sender:1", "alive")
     assert delete_and_notify([busy]) == 1
+
+
+def test_what_its_sender_is_still_to_be_told_of_is_not_deleted(still_clock: StillClock) -> None:
+    failed, quiet = queue("x@remote.example", "y@remote.example", status="failed", finished=clock.now())
+    order_report(row(failed).ref, Action.FAILED, [failed])
+    (warned,) = queue(status="failed", finished=clock.now())
+    order_report(row(warned).ref, Action.DELAYED, [warned])
+    QueuedRecipient.objects.filter(pk=quiet).update(reported=clock.now())
+    assert delete([failed, quiet, warned]) == 2
+    assert row(failed).status == "failed"
+    WorkItem.objects.filter(kind=REPORT).delete()
+    assert delete([failed]) == 1
 
 
 def test_attempts_are_listed() -> None:
