@@ -56,14 +56,16 @@ async def _plan(delivery: Delivery, message: IncomingMessage, snapshot: Snapshot
     if delivery.target.rule.id == NO_RULE:
         return replace(delivery, target=_sealed(delivery.target))
     address, path = delivery.recipient.address, message.envelope.reverse_path
-    internal = message.origin.source not in ("smtp", "pop3", "imap")
-    target = await ask_rules(address, snapshot, hooks, path, check=False, internal=internal)
+    origin = message.origin
+    internal = origin.source not in ("smtp", "pop3", "imap")
+    collector = BY_SMTP if origin.collector_id is None else origin.collector_id
+    target = await ask_rules(address, snapshot, hooks, path, check=False, internal=internal, collector=collector)
     if isinstance(target, Unknown):
         return delivery
     if not isinstance(target, Lan):
         return replace(delivery, target=target)
     rule = target.rule
-    event = LanQueued(path, address, target.address, BY_SMTP, _named(rule), rule.id, rule.comment, rule.extra)
+    event = LanQueued(path, address, target.address, collector, _named(rule), rule.id, rule.comment, rule.extra)
     answer = await hooks.on_lan_queued(event)
     if answer is not None and (found := find_address(answer)) is not None:
         target = replace(target, return_path=found)

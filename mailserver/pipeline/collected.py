@@ -116,6 +116,7 @@ def make_source(collector: CollectorSettings, provider: Provider) -> Source:
         helo=provider.host,
         keyword=collector.method.value.upper(),
         collector=collector.name,
+        collector_id=collector.id,
     )
     return Source(collector, origin, replace(origin, return_path_known=False))
 

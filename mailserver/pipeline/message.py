@@ -27,6 +27,8 @@ class Origin:
     """What the Received line says behind `with`, where it was not SMTP: POP3, IMAP."""
     collector: str = ""
     """The name of the Collector that fetched it."""
+    collector_id: int | None = None
+    """Its number, which scripts are told."""
     return_path_known: bool = True
     """False for a collected message without a Return-Path line: then this server writes none either."""
 

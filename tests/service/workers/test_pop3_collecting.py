@@ -13,6 +13,8 @@ import pytest
 from mailserver.connectors.models import RemoteMessage, SeenMessage
 from mailserver.connectors.values import Credentials, LoginMethod, Outcome, Routing
 from mailserver.errors import Kind, MailError
+from mailserver.hooks.events import LanQueued, LanRulesAsked, LanRuleView
+from mailserver.hooks.interface import Hooks
 from mailserver.lan import services as lan
 from mailserver.lan.services import RuleInput
 from mailserver.outqueue.models import QueuedRecipient
@@ -250,6 +252,32 @@ def test_notices_for_our_own_network_go_to_its_server(office: CollectingOffice) 
         assert office.collect(collector(office, evil, routing, max_kilobytes=20)).outcome is Outcome.OK
     rows = QueuedRecipient.objects.order_by("recipient").values_list("recipient", "lan_server")
     assert list(rows) == [("dora@branch.test", "10.0.0.5:25"), ("emil@branch.test", "10.0.0.5:25")]
+
+
+class LanScript(Hooks):
+    def __init__(self) -> None:
+        self.told: list[LanRulesAsked | LanQueued] = []
+
+    async def on_lan_rules(self, event: LanRulesAsked) -> tuple[LanRuleView, ...] | None:
+        self.told.append(event)
+        return None
+
+    async def on_lan_queued(self, event: LanQueued) -> str | None:
+        self.told.append(event)
+        return None
+
+
+def test_scripts_of_lan_forwarding_hear_which_collector_it_was(office: CollectingOffice) -> None:
+    lan.save_rule(RuleInput("*@branch.test", "10.0.0.5"))
+    office.hooks = script = LanScript()
+    routing = Routing(method="headers", accepted_domains="branch.test")
+    with EvilPop3([make_message(1, "emil@branch.test")]) as evil:
+        settings = collector(office, evil, routing)
+        assert office.collect(settings).outcome is Outcome.OK
+    assert [(type(event), event.collector) for event in script.told] == [
+        (LanRulesAsked, settings.id),
+        (LanQueued, settings.id),
+    ]
 
 
 @pytest.mark.parametrize(
