@@ -93,7 +93,7 @@ async def check_sender(sender: SenderSettings, owner: str, log: TaskLog, tools: 
             log.note(f"{where}: {error}")
             continue
         except CannotSend as error:
-            log.note(f"{where}: {error.text}")
+            log.note(error.text_at(server.host, server.port))
             continue
         good += 1
         log.note(f"{where}: connected{f', encrypted ({client.tls})' if client.tls else ', not encrypted'}.")

@@ -36,6 +36,11 @@ class CannotSend(Exception):
         """The server was there, and said no (spec senders 3: the next one in the list is not tried then)."""
         return self.reply is not None or self.stage is Stage.LOGIN
 
+    def text_at(self, host: str, port: int) -> str:
+        """The sentence with the server in front, unless it names it already."""
+        where = f"{host} port {port}"
+        return self.text if self.text.startswith((where, f"The server {host} ")) else f"{where}: {self.text}"
+
     @property
     def login_refused(self) -> bool:
         """The server did not like the password, or the token; not merely at the moment (RFC 4954 §6)."""

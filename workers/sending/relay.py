@@ -122,7 +122,7 @@ class RelayRun:
                 addresses = await find_addresses(self._run, server.host)
                 client = await self._open(server, addresses)
             except CannotSend as error:
-                problem = CannotSend(error.stage, f"{server.host} port {server.port}: {error.text}", error.reply)
+                problem = CannotSend(error.stage, error.text_at(server.host, server.port), error.reply)
                 self._run.told.wire(f"-- {problem.text}")
                 if error.answered:
                     break
