@@ -163,6 +163,12 @@ class TargetDetails:
     local_address: str | None = None
     timeout_seconds: int | None = None
     verify_certificate: bool | None = None
+    min_tls: str | None = None
+    """`1.0` to `1.3`; what is older than this server's own minimum changes nothing."""
+    use_chunking: bool | None = None
+    use_8bitmime: bool | None = None
+    use_pipelining: bool | None = None
+    """False: as if the server did not offer it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,10 @@ class Hooks:
         """Whether this server may be used; `use` is what happens without an opinion (CheckServer)."""
         return None
 
+    async def on_mx_final(self, event: ServersSought, servers: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Other servers, or another order, than those that are about to be tried; none: it is held (FinalOverrides)."""
+        return None
+
     # ------------------------------------------------------------ Collectors
 
     async def on_collect_started(self, event: CollectStarted) -> None:

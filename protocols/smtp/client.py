@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from mailserver.connectors.values import Credentials, Encryption, LoginMethod
-from protocols.net.outgoing import client_context
+from protocols.net.outgoing import client_context, newest_client_context
 from protocols.sasl.client import BadChallenge, ClientMechanism, LoginImpossible, choose_mechanism, start_client
 from protocols.smtp.client_grammar import (
     NO_EXTENSIONS,
@@ -110,7 +110,7 @@ class SmtpClient:
     async def _hello(self) -> None:
         reply = await self._command(f"EHLO {self._options.ehlo_name}")
         if reply.positive:
-            self.extensions = parse_extensions(reply)
+            self.extensions = parse_extensions(reply).without(self._options.avoided)
             return
         if reply.permanent:
             reply = await self._command(f"HELO {self._options.ehlo_name}")
@@ -133,7 +133,7 @@ class SmtpClient:
                 raise CannotSend(Stage.TLS, f"The server refuses encryption: {reply.text}", reply)
             return
         try:
-            await self._wire.start_tls(client_context(self._options.verify_certificate), self._options.name)
+            await self._wire.start_tls(_tls_context(self._options), self._options.name)
         except OSError as error:
             raise CannotSend(Stage.TLS, _tls_text(error, self._options.name)) from error
         self._log(f"-- {self._wire.tls_text()}")
@@ -443,7 +443,7 @@ async def _connect(address: str, port: int, options: SessionOptions) -> ClientWi
                 address,
                 port,
                 local_addr=(options.local_address, 0) if options.local_address else None,
-                ssl=client_context(options.verify_certificate) if from_start else None,
+                ssl=_tls_context(options) if from_start else None,
                 server_hostname=options.name if from_start else None,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if from_start else None,
             )
@@ -454,6 +454,11 @@ async def _connect(address: str, port: int, options: SessionOptions) -> ClientWi
     except OSError as error:
         raise CannotSend(Stage.CONNECT, f"{address} port {port} cannot be reached: {describe(error)}.") from error
     return wire
+
+
+def _tls_context(options: SessionOptions) -> ssl.SSLContext:
+    make = newest_client_context if options.newest_tls else client_context
+    return make(options.verify_certificate)
 
 
 def _check_name(name: str) -> None:

@@ -11,7 +11,7 @@ visible, because they would let a peer forge lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mailserver.addressing.syntax import format_mailbox
@@ -146,6 +146,11 @@ class Extensions:
     @property
     def login_methods(self) -> tuple[str, ...]:
         return tuple(self.keywords.get("AUTH", "").upper().split())
+
+    def without(self, names: Collection[str]) -> Extensions:
+        """As if the server had not offered these."""
+        kept = {keyword: rest for keyword, rest in self.keywords.items() if keyword not in names}
+        return Extensions(kept, self.server_name)
 
 
 NO_EXTENSIONS = Extensions({})

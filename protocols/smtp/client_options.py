@@ -68,3 +68,7 @@ class SessionOptions:
     token: str = field(default="", repr=False)
     local_address: str = ""
     timeout_seconds: int = COMMAND_SECONDS
+    newest_tls: bool = False
+    """TLS 1.3, or no TLS."""
+    avoided: frozenset[str] = frozenset()
+    """Extensions that are not used, though the server offers them."""

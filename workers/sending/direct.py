@@ -41,6 +41,7 @@ from mailserver.outqueue.routes import (
 from mailserver.outqueue.values import Attempt, QueuedOne
 from protocols.net.dns import LookupFailed, NoSuchName
 from protocols.smtp.client import CannotSend, SessionOptions, SmtpClient, Stage
+from workers.sending.details import apply_details
 from workers.sending.feed import Feed
 from workers.sending.outbound import (
     OUR_BUG,
@@ -237,7 +238,7 @@ class DirectRun:
 
     async def find_candidates(self, job: Job) -> list[Candidate]:
         """Hosts that may be used, with their addresses. Raises NoRoute, Held."""
-        hosts = await self._filter(job, await self._find_hosts(job))
+        hosts = await self._replace(job, await self._filter(job, await self._find_hosts(job)))
         fresh = await self._wants_fresh(job)
         candidates = await asyncio.gather(*(self._look_up(host, fresh) for host in hosts[:MAX_HOSTS]))
         if all(_has_nothing(candidate, job.domain) for candidate in candidates):
@@ -288,6 +289,19 @@ class DirectRun:
         if not usable:
             raise Held(hold or FILTERED_HOLD_MINUTES)
         return usable
+
+    async def _replace(self, job: Job, hosts: Sequence[Host]) -> Sequence[Host]:
+        """Spec senders 5.7: a script may name other servers, which are tried in its order."""
+        wanted = await self._run.tools.hooks.on_mx_final(self._sought(job), tuple(host.label for host in hosts))
+        if wanted is None:
+            return hosts
+        if not wanted:
+            raise Held(FILTERED_HOLD_MINUTES)
+        known = {host.label: host for host in hosts}
+        return [
+            replace(known[text], preference=place) if text in known else _scripted(place, text)
+            for place, text in enumerate(wanted)
+        ]
 
     async def _look_up(self, host: Host, fresh: bool) -> Candidate:
         if is_address(host.name):
@@ -394,7 +408,7 @@ class DirectRun:
             self._run.started.verify_certificate,
             credentials,
         )
-        return options if details is None else _detailed(options, details)
+        return options if details is None else apply_details(options, details)
 
 
 class _KeptSession:
@@ -453,24 +467,3 @@ def _has_nothing(candidate: Candidate, domain: str) -> bool:
     """RFC 5321 §5.1: the domain stands for its own mail server, and the DNS knows no address of it."""
     own = candidate.host.name.rstrip(".").lower() == domain.lower()
     return own and not candidate.addresses and candidate.problem.startswith("451 4.4.4")
-
-
-def _detailed(options: SessionOptions, details: TargetDetails) -> SessionOptions:
-    if details.try_tls is False:
-        options = replace(options, encryption=Encryption.NONE)
-    if details.force_tls:
-        options = replace(options, encryption=Encryption.STARTTLS)
-    if details.tls_from_start:
-        options = replace(options, encryption=Encryption.TLS)
-    if details.username:
-        options = replace(
-            options, credentials=Credentials(LoginMethod.AUTOMATIC, details.username, details.password or "")
-        )
-    if details.verify_certificate is not None:
-        options = replace(options, verify_certificate=details.verify_certificate)
-    return replace(
-        options,
-        ehlo_name=details.ehlo_name or options.ehlo_name,
-        local_address=details.local_address or "",
-        timeout_seconds=details.timeout_seconds or options.timeout_seconds,
-    )

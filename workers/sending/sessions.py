@@ -149,7 +149,7 @@ async def open_or_plain(address: str, port: int, options: SessionOptions, run: S
         return await run.open(address, port, options)
     except CannotSend as error:
         plain = options.encryption is Encryption.OPPORTUNISTIC and not options.credentials.username
-        if error.stage is not Stage.TLS or not plain or options.verify_certificate:
+        if error.stage is not Stage.TLS or not plain or options.verify_certificate or options.newest_tls:
             raise
         run.told.wire(f"-- {error.text} Trying without.")
         return await run.open(address, port, replace(options, encryption=Encryption.NONE))

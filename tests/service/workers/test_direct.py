@@ -6,6 +6,7 @@ Mail servers of different names have different addresses of this machine (127.0.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,7 +32,7 @@ from tests.support.bugs import BugCatcher
 from tests.support.certificates import server_context
 from tests.support.dns_server import SERVFAIL, DnsServer, Records
 from tests.support.installation import free_port
-from tests.support.queueing import make_queued, row
+from tests.support.queueing import MESSAGE, make_queued, row
 from tests.support.remote_smtp import CLOSE, RESET, SILENCE, RemoteSmtp
 from tests.support.sending import HOSTNAME, SendingOffice, attempts, claims, open_office, replies, statuses
 
@@ -367,6 +368,74 @@ def test_scripts_have_their_say(internet: Internet) -> None:
     assert not server.messages[0].tls
     assert "EHLO script.example" in server.commands
     assert claims() == 0
+
+
+class SessionScript(Hooks):
+    """The same for every server."""
+
+    def __init__(self, details: TargetDetails) -> None:
+        self.details = details
+
+    async def on_target_found(self, event: TargetFound) -> TargetDetails | None:
+        return self.details
+
+
+def test_a_script_may_want_extensions_not_to_be_used(internet: Internet) -> None:
+    internet.office.hooks = SessionScript(
+        TargetDetails(use_chunking=False, use_8bitmime=False, use_pipelining=False, min_tls="1.0")
+    )
+    server = internet.server(2, keywords=("PIPELINING", "8BITMIME", "CHUNKING", "SIZE 1000000"))
+    ids = make_queued(internet.domain("a.example", "10 mx2.example."), eight_bit=True)
+    internet.send()
+    assert only_status(ids) == "sent"
+    assert server.commands[1:4] == [
+        f"MAIL FROM:<alice@example.test> SIZE={len(MESSAGE)}",
+        "RCPT TO:<u@a.example>",
+        "DATA",
+    ]
+
+
+@pytest.mark.parametrize(("minimum", "status"), [("1.2", "sent"), ("1.3", "waiting")])
+def test_a_script_may_want_a_newer_tls(internet: Internet, minimum: str, status: str) -> None:
+    """Then it is not gone without, either."""
+    internet.office.hooks = SessionScript(TargetDetails(min_tls=minimum))
+    context = server_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    server = internet.server(2, tls=context)
+    ids = make_queued(internet.domain("a.example", "10 mx2.example."))
+    internet.send()
+    assert only_status(ids) == status
+    assert [taken.tls for taken in server.messages] == [True] * (status == "sent")
+
+
+class FinalScript(Hooks):
+    """Of a domain's name it makes which servers are tried."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.seen: list[tuple[str, ...]] = []
+
+    async def on_mx_final(self, event: ServersSought, servers: tuple[str, ...]) -> tuple[str, ...] | None:
+        self.seen.append(servers)
+        answers = {"turned.example": servers[::-1], "none.example": (), "other.example": (f"127.0.0.4:{self.port}",)}
+        return answers.get(event.domain)
+
+
+def test_a_script_has_the_last_word_on_servers(internet: Internet) -> None:
+    script = internet.office.hooks = FinalScript(internet.port)
+    servers = [internet.server(number) for number in (2, 3, 4)]
+    names = ("turned", "none", "other", "usual")
+    addresses = [internet.domain(f"{name}.example", "10 mx2.example.", "20 mx3.example.") for name in names]
+    turned, held, other, usual = [make_queued(address)[0] for address in addresses]
+    internet.send(threads=1)
+    assert statuses([turned, held, other, usual]) == ["sent", "waiting", "sent", "sent"]
+    assert [[taken.recipients for taken in server.messages] for server in servers] == [
+        [["RCPT TO:<u@usual.example>"]],
+        [["RCPT TO:<u@turned.example>"]],
+        [["RCPT TO:<u@other.example>"]],
+    ]
+    assert set(script.seen) == {(f"mx2.example:{internet.port}", f"mx3.example:{internet.port}")}
+    assert (row(held).tries, row(held).next_attempt is not None) == (0, True)
 
 
 def test_the_test_button(internet: Internet) -> None:
