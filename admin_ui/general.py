@@ -23,10 +23,14 @@ GROUPS: dict[str, str] = {
     "users": "Users",
     "security": "Security",
     "queue": "Sending",
+    "dns": "DNS servers",
+    "lan": "LAN forwarding",
     "journey": "Where is my mail?",
     "log": "Log files",
 }
 """The first part of a setting's name, and the heading of those settings."""
+LINKS: dict[str, tuple[str, str]] = {"dns": ("admin:dns-test", "Test the DNS servers")}
+"""What else can be done about a group: a page, and what its link says."""
 
 RECORDED = frozenset({LISTEN_ADDRESS.name, PORT_OFFSET.name})
 """What was written down of the surroundings: no defaults to go back to."""
@@ -45,11 +49,12 @@ class SettingsForm(forms.Form):
             self.fields[_field_name(setting)] = form_field(setting)
 
     @property
-    def groups(self) -> Iterator[tuple[str, list[BoundField]]]:
-        """Headings with their fields, in the catalogue's order."""
+    def groups(self) -> Iterator[tuple[str, list[BoundField], tuple[str, str] | None]]:
+        """Headings with their fields and a link, in the catalogue's order."""
         for prefix in dict.fromkeys(setting.name.partition(".")[0] for setting in GENERAL):
             members = [setting for setting in GENERAL if setting.name.startswith(f"{prefix}.")]
-            yield GROUPS.get(prefix, prefix.capitalize()), [self[_field_name(setting)] for setting in members]
+            fields = [self[_field_name(setting)] for setting in members]
+            yield GROUPS.get(prefix, prefix.capitalize()), fields, LINKS.get(prefix)
 
     def save(self) -> bool:
         """Store everything, or say at each field why not."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -15,7 +16,14 @@ from django.urls import reverse
 
 from admin_ui.pages import Page, tell_refusal
 from mailserver.connectors.models import Collector, Connection
-from mailserver.connectors.remote_tests import TestState, find_test, order_collector_test, order_sender_test
+from mailserver.connectors.remote_tests import (
+    EXISTING_NAME,
+    TestState,
+    find_test,
+    order_collector_test,
+    order_dns_test,
+    order_sender_test,
+)
 from mailserver.errors import InvalidInput, MailError
 
 TONES = {True: "ok", False: "bad"}
@@ -70,13 +78,23 @@ def collector_test(request: HttpRequest, collector: int) -> Page | HttpResponse:
     return _test_page(request, "collector", row.name, back, lambda: order_collector_test(collector))
 
 
-def _test_page(request: HttpRequest, kind: str, what: str, back: str, order: Callable[[], int]) -> Page | HttpResponse:
+def dns_test(request: HttpRequest) -> Page | HttpResponse:
+    """Ask the DNS servers that the settings name (spec senders 9)."""
+    name = request.POST.get("name", "") or request.GET.get("name", "") or EXISTING_NAME
+    back = reverse("admin:settings")
+    return _test_page(request, "dns", "the DNS servers", back, lambda: order_dns_test(name), name=name)
+
+
+def _test_page(
+    request: HttpRequest, kind: str, what: str, back: str, order: Callable[[], int], **more: str
+) -> Page | HttpResponse:
+    """`more` stands in the page's address after the test was ordered, and is shown."""
     if request.method == "POST":
         try:
             test = order()
         except (InvalidInput, MailError) as error:
             tell_refusal(request, error)
             return HttpResponseRedirect(request.path)
-        return HttpResponseRedirect(f"{request.path}?test={test}")
-    context = {"what": what, "kind": kind, "test": find_shown(request), "back": back}
+        return HttpResponseRedirect(f"{request.path}?{urlencode({'test': test, **more})}")
+    context = {"kind": kind, "test": find_shown(request), "back": back, **more}
     return Page("console/test.html", f"Test {what}", context)

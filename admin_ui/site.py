@@ -62,6 +62,7 @@ class ConsoleSite(AdminSite):
             self.page("runs/<int:run>/", run_pages.run_page, "run"),
             self.page("runs/<int:run>/live/", run_pages.run_fragment, "run-live"),
             self.page("runs/<int:run>/stop/", connecting.stop_run, "run-stop"),
+            self.page("settings/dns-test/", remote_tests.dns_test, "dns-test"),
             self.page("tests/<int:test>/live/", remote_tests.test_fragment, "test-live"),
         ]
 

@@ -20,7 +20,8 @@ from mailserver.outqueue.recording import record
 from mailserver.outqueue.sent_lately import count_sent_since
 from mailserver.outqueue.taking import count_due, take
 from mailserver.outqueue.values import QueuedMessage
-from protocols.net.dns import Resolver, try_resolver
+from protocols.net.dns import Resolver
+from protocols.net.dns_check import try_resolver
 from protocols.smtp.client import CannotSend, SessionOptions
 from workers.oauth import NoToken, fetch_access_token
 from workers.sending.direct import DirectRun
@@ -108,7 +109,7 @@ async def _check_dns(resolver: Resolver, log: TaskLog) -> TaskResult:
     """Direct sending needs names; whether port 25 is open to the outside is only known when there is mail."""
     results = await try_resolver(resolver)
     for result in results:
-        log.note(f"{result.name}: {result.text} ({result.milliseconds} ms)")
+        log.note(str(result))
     if all(result.ok for result in results):
         return TaskResult(Outcome.OK)
     return TaskResult(Outcome.FAILED, "The DNS servers do not answer as they should.")

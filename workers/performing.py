@@ -11,13 +11,15 @@ from mailserver.outqueue.taking import LAN_LEASE, has_due_lan
 from workers.collecting import check_collector, run_collector
 from workers.connecting import Performers, run_marked, waiting_for
 from workers.delivery import check_sender, run_sender
+from workers.dns_check import check_dns
 from workers.immediate import ImmediateSending, Job, sender_jobs
 from workers.lan_forwarding import NAME, forward
-from workers.testing import do_tests
+from workers.testing import Checkers, do_tests
 from workers.tools import worker_tools
 from workers.watching import watch_jobs
 
 PERFORMERS = Performers(run_sender, run_collector)
+CHECKERS = Checkers(check_sender, check_collector, check_dns)
 
 
 @shared_task(name="workers.connect")
@@ -29,7 +31,7 @@ def connect() -> int:
 @shared_task(name="workers.try_remote")
 def try_remote() -> int:
     """Whatever somebody wants tried."""
-    return do_tests(worker_tools(), check_sender, check_collector)
+    return do_tests(worker_tools(), CHECKERS)
 
 
 def look_at_schedule() -> None:

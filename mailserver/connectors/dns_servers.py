@@ -23,6 +23,12 @@ class DnsServer:
     address: str
     port: int = DNS_PORT
 
+    def __str__(self) -> str:
+        """As people write it."""
+        if self.port == DNS_PORT:
+            return self.address
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
 
 class BadDnsServer(ValueError):
     """Not an address; the text is one sentence for whoever wrote it."""

@@ -16,6 +16,7 @@ from typing import Any
 from django.db import transaction
 
 from mailserver import clock
+from mailserver.addressing.syntax import BadDomain, parse_domain
 from mailserver.connectors import sealing
 from mailserver.connectors.changes import changed, set_fields
 from mailserver.connectors.checking import Problems, check_collector, check_sender, check_servers
@@ -37,7 +38,9 @@ from mailserver.connectors.values import (
 )
 from mailserver.errors import InvalidInput, Kind, MailError
 
-SENDER, COLLECTOR = "sender", "collector"
+SENDER, COLLECTOR, DNS = "sender", "collector", "dns"
+EXISTING_NAME = "example.com"
+"""What the DNS is asked for unless somebody wants to know about another name."""
 TAKEN_WITHIN_SECONDS = 10
 NOBODY = "No worker has taken the test. Is the server running? See the status page."
 KEEP_SECONDS = 24 * 3600
@@ -71,11 +74,12 @@ class TestView:
 
 @dataclass(frozen=True, slots=True)
 class TakenTest:
-    """A test for whoever does it: one of the two."""
+    """A test for whoever does it: one of the three."""
 
     id: int
     sender: SenderSettings | None = None
     collector: CollectorSettings | None = None
+    dns_name: str = ""
 
 
 def order_sender_test(
@@ -112,6 +116,15 @@ def order_collector_test(collector_id: int | None = None, fields: Mapping[str, o
     return _order(COLLECTOR, asdict(collector_settings(collector)))
 
 
+def order_dns_test(name: str) -> int:
+    """Ask the DNS servers of the settings for this name; gives the test's number. Raises InvalidInput."""
+    try:
+        domain = parse_domain(name.strip())
+    except BadDomain:
+        raise InvalidInput({"name": [f"Write a name that exists, like {EXISTING_NAME}."]}) from None
+    return _order(DNS, {"name": domain})
+
+
 def find_test(test: int) -> TestView | None:
     """How far it is; None when it is gone."""
     row = RemoteTest.objects.filter(pk=test).first()
@@ -137,7 +150,9 @@ def take_test() -> TakenTest | None:
     values = json.loads(sealing.unseal(row.settings, sealing.REMOTE_TEST))
     if row.kind == SENDER:
         return TakenTest(row.pk, sender=_read_sender(values))
-    return TakenTest(row.pk, collector=_read_collector(values))
+    if row.kind == COLLECTOR:
+        return TakenTest(row.pk, collector=_read_collector(values))
+    return TakenTest(row.pk, dns_name=values["name"])
 
 
 def finish_test(test: int, ok: bool, text: str, transcript: str) -> None:

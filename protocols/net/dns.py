@@ -9,7 +9,6 @@ are asked is said by the settings (spec senders 9) or by a Sender's own list (se
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -68,9 +67,15 @@ class Resolver:
         self._resolver.cache = self._cache
 
     @property
-    def servers(self) -> tuple[str, ...]:
-        """Who is asked, for displays."""
-        return tuple(str(getattr(server, "address", server)) for server in self._resolver.nameservers)
+    def servers(self) -> tuple[DnsServer, ...]:
+        """Who is asked; nobody where this machine has no DNS servers configured."""
+        return tuple(
+            DnsServer(server, self._resolver.port)
+            if isinstance(server, str)
+            else DnsServer(server.address, server.port)
+            for server in self._resolver.nameservers
+            if isinstance(server, str | dns.nameserver.AddressAndPortNameserver)
+        )
 
     async def find_mail_servers(self, domain: str, *, fresh: bool = False) -> tuple[MailServer, ...]:
         """The MX records, none where the domain has none. Raises NoSuchName, LookupFailed.
@@ -141,41 +146,6 @@ class Resolvers:
     def forget(self) -> None:
         """Everything that was looked up."""
         self._kept.clear()
-
-
-@dataclass(frozen=True, slots=True)
-class DnsTest:
-    """One of the two questions of the settings page (spec senders 9), and how it went."""
-
-    name: str
-    ok: bool
-    text: str
-    milliseconds: int
-
-
-EXISTS = "example.com"
-DOES_NOT_EXIST = "this-name-does-not-exist.example.com"
-
-
-async def try_resolver(
-    resolver: Resolver, exists: str = EXISTS, does_not_exist: str = DOES_NOT_EXIST
-) -> tuple[DnsTest, ...]:
-    """A name that exists, and one that does not: some resolvers invent answers for those."""
-    results = []
-    for name, should_exist in ((exists, True), (does_not_exist, False)):
-        started = time.monotonic()
-        try:
-            addresses = await resolver.find_addresses(name, fresh=True)
-            text = ", ".join(addresses) or "The name has no addresses."
-            ok = bool(addresses) is should_exist
-            if not should_exist and addresses:
-                text = f"The DNS server invents answers for names that do not exist ({text})."
-        except NoSuchName:
-            ok, text = not should_exist, "The name does not exist."
-        except LookupFailed as error:
-            ok, text = False, str(error)
-        results.append(DnsTest(name, ok, text, round((time.monotonic() - started) * 1000)))
-    return tuple(results)
 
 
 def is_own_address(address: str) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from mailserver.config.catalog import DNS_DETECT, DNS_SERVERS
 from mailserver.config.snapshot import Snapshot
+from mailserver.connectors.dns_servers import DnsServer as Asked
 from mailserver.connectors.dns_servers import parse_dns_servers
 from protocols.net.dns import (
     LookupFailed,
@@ -17,8 +18,8 @@ from protocols.net.dns import (
     Resolver,
     Resolvers,
     is_own_address,
-    try_resolver,
 )
+from protocols.net.dns_check import try_resolver
 from tests.support.dns_server import REFUSED, SERVFAIL, SILENCE, DnsServer, Records
 
 TABLE: dict[str, Records | str] = {
@@ -101,19 +102,31 @@ def test_which_servers_are_asked() -> None:
     resolvers = Resolvers()
     manual = Snapshot(settings={DNS_DETECT.name: False, DNS_SERVERS.name: "192.0.2.53, 192.0.2.54"})
     detected = Snapshot(settings={DNS_DETECT.name: True, DNS_SERVERS.name: "192.0.2.53"})
-    assert resolvers.get(manual).servers == ("192.0.2.53", "192.0.2.54")
-    assert resolvers.get(manual, "192.0.2.1").servers == ("192.0.2.1",)
-    assert "192.0.2.53" not in resolvers.get(detected).servers
+    assert [str(server) for server in resolvers.get(manual).servers] == ["192.0.2.53", "192.0.2.54"]
+    assert resolvers.get(manual, "192.0.2.1").servers == (Asked("192.0.2.1"),)
+    assert Asked("192.0.2.53") not in resolvers.get(detected).servers
     assert resolvers.get(manual) is resolvers.get(manual)
 
 
-async def test_the_test_of_the_settings_page() -> None:
+async def test_whether_servers_answer_as_they_should() -> None:
     with DnsServer(TABLE) as server:
-        good = await try_resolver(resolver(server), "bare.example", "gone.example")
-        assert [one.ok for one in good] == [True, True]
-        inventive = await try_resolver(resolver(server), "nothing.example", "invented.example")
-        assert [one.ok for one in inventive] == [False, False]
-        assert "invents answers" in inventive[1].text
+        good = await try_resolver(resolver(server), "example.org", "gone.example")
+        assert [(one.ok, one.text) for one in good] == [
+            (True, "a.example.org (10), b.example.org (20)"),
+            (True, "192.0.2.9"),
+            (True, "not found, as it should be"),
+        ]
+        empty = await try_resolver(resolver(server), "nothing.example", "nothing.example")
+        assert [(one.ok, one.text) for one in empty[:2]] == [(True, "none"), (True, "none")]
+        assert empty[2].ok
+        bad = await try_resolver(resolver(server), "gone.example", "invented.example")
+        assert [(one.ok, one.text) for one in bad] == [
+            (False, "this name does not exist"),
+            (False, "this name does not exist"),
+            (False, "the server invents an answer (192.0.2.66)"),
+        ]
+        broken = await try_resolver(resolver(server), "broken.example", "gone.example")
+        assert [one.ok for one in broken] == [False, False, True]
 
 
 def test_own_addresses() -> None:

@@ -57,6 +57,7 @@ PAGES = {
     "pools": "/admin/config/bandwidthpool/",
     "access": "/admin/access/",
     "settings": "/admin/settings/",
+    "dns-test": "/admin/settings/dns-test/",
     "certificate": "/admin/certificate/",
     "password": "/admin/password_change/",
 }

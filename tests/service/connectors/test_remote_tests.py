@@ -56,6 +56,15 @@ def test_a_senders_own_servers(installation: None) -> None:
     assert [server.host for server in taken.sender.servers] == ["relay.example.com"]
 
 
+def test_a_name_for_the_dns(installation: None) -> None:
+    for wrong in ("", "no name", "a..b"):
+        with pytest.raises(InvalidInput):
+            remote_tests.order_dns_test(wrong)
+    number = remote_tests.order_dns_test(" Bücher.example ")
+    taken = remote_tests.take_test()
+    assert taken == remote_tests.TakenTest(number, dns_name="xn--bcher-kva.example")
+
+
 def test_how_far_it_is(installation: None, still_clock: StillClock) -> None:
     def state(test: int) -> TestState:
         view = remote_tests.find_test(test)

@@ -20,6 +20,7 @@ PAGES = (
     "/admin/where-is-my-mail/?q=anna",
     "/admin/access/",
     "/admin/settings/",
+    "/admin/settings/dns-test/",
     "/admin/certificate/",
     "/admin/password_change/",
     "/admin/users/user/",

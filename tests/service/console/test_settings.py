@@ -30,6 +30,7 @@ from mailserver.config.services import (
     set_settings,
     update_service,
 )
+from mailserver.connectors.remote_tests import finish_test, take_test
 from mailserver.users.models import User
 from mailserver.users.passwords import Secrets
 from mailserver.users.services import create_user, delete_user
@@ -38,6 +39,7 @@ from tests.support.certificates import make_certificate
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 SETTINGS, CERTIFICATE, ACCESS = "/admin/settings/", "/admin/certificate/", "/admin/access/"
+DNS_TEST = "/admin/settings/dns-test/"
 
 
 def errors_of(response: object) -> dict[str, list[str]]:
@@ -209,3 +211,18 @@ def test_the_page_names_the_services_that_use_the_rules(browser: Client) -> None
     assert "at present for none" in browser.get(ACCESS).content.decode()
     update_service(Service.objects.get(name="POP3S").pk, fields={"use_global_access": True})
     assert "POP3S" in browser.get(ACCESS).content.decode()
+
+
+def test_the_dns_servers_can_be_tried(browser: Client) -> None:
+    page = browser.get(SETTINGS).content.decode()
+    assert f'href="{DNS_TEST}"' in page
+    answer = browser.post(DNS_TEST, {"name": "example.net"})
+    taken = take_test()
+    assert taken is not None
+    assert taken.dns_name == "example.net"
+    assert answer["Location"] == f"{DNS_TEST}?test={taken.id}&name=example.net"
+    finish_test(taken.id, False, "Not every DNS server answers as it should.", "DNS server 192.0.2.1")
+    page = browser.get(answer["Location"]).content.decode()
+    assert "Not every DNS server answers as it should." in page
+    assert 'value="example.net"' in page
+    assert "Write a name that exists" in browser.post(DNS_TEST, {"name": "no name"}, follow=True).content.decode()

@@ -12,7 +12,7 @@ from mailserver.connectors.models import Connection
 from mailserver.connectors.values import CollectorSettings, Outcome, SenderSettings, TaskLog, TaskResult
 from tests.support.bugs import BugCatcher
 from workers import testing
-from workers.testing import do_tests
+from workers.testing import Checkers, do_tests
 from workers.tools import WorkerTools
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -34,18 +34,28 @@ async def check_collector(collector: CollectorSettings, owner: str, log: TaskLog
     return TaskResult(Outcome.FAILED, "The server refuses the password.")
 
 
+async def check_dns(name: str, log: TaskLog, tools: WorkerTools) -> TaskResult:
+    log.wire(f"{name}: not found")
+    return TaskResult(Outcome.PARTLY, "Not every DNS server answers.")
+
+
+CHECKERS = Checkers(check_sender, check_collector, check_dns)
+
+
 def outcome(test: int) -> tuple[bool, str, str]:
     view = remote_tests.find_test(test)
     assert view is not None
     return view.ok, view.text, view.transcript
 
 
-def test_both_kinds(internet: Connection, tools: WorkerTools) -> None:
+def test_every_kind(internet: Connection, tools: WorkerTools) -> None:
     sender = remote_tests.order_sender_test(internet.pk)
     collector = remote_tests.order_collector_test(None, POP3)
-    assert do_tests(tools, check_sender, check_collector) == 2
+    dns = remote_tests.order_dns_test("Example.COM.")
+    assert do_tests(tools, CHECKERS) == 3
     assert outcome(sender) == (True, "It works.\nThe certificate expires tomorrow.", "S: 220 hello")
     assert outcome(collector) == (False, "The server refuses the password.", "")
+    assert outcome(dns) == (False, "Not every DNS server answers.", "example.com: not found")
 
 
 def test_one_that_never_ends_and_one_with_a_bug(
@@ -54,7 +64,7 @@ def test_one_that_never_ends_and_one_with_a_bug(
     monkeypatch.setattr(testing, "LONGEST_SECONDS", 0.05)
     slow = remote_tests.order_collector_test(None, {**POP3, "name": "Slow"})
     buggy = remote_tests.order_collector_test(None, {**POP3, "name": "Buggy"})
-    assert do_tests(tools, check_sender, check_collector) == 2
+    assert do_tests(tools, CHECKERS) == 2
     assert outcome(slow)[1] == testing.TOO_LONG
     assert "errors.log" in outcome(buggy)[1]
     assert "oops" in bug_catcher.report()
