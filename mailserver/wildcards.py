@@ -9,9 +9,15 @@ from functools import lru_cache
 
 @lru_cache(maxsize=4096)
 def compile_wildcard(pattern: str) -> re.Pattern[str]:
-    """Use it with `fullmatch`. Upper and lower case are the same."""
-    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", pattern))
-    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
+    """Use it with `fullmatch`. Upper and lower case are the same.
+
+    What stands between two stars is taken where it comes first, and not looked for again: many stars in a long text
+    would else take years.
+    """
+    first, *others = ("".join("." if sign == "?" else re.escape(sign) for sign in part) for part in pattern.split("*"))
+    middle = "".join(f"(?>.*?{part})" for part in others[:-1] if part)
+    last = f".*{others[-1]}" if others else ""
+    return re.compile(first + middle + last, re.IGNORECASE | re.DOTALL)
 
 
 def matches(pattern: str, text: str) -> bool:

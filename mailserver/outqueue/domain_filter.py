@@ -21,11 +21,12 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 
 from mailserver.mime.decoded_fields import decode_fields
-from mailserver.wildcards import compile_wildcard
+from mailserver.patterns import BadPattern, Pattern
+from mailserver.wildcards import compile_wildcard, matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,21 +246,20 @@ def _compare_numbers(name: str, source: Callable[[Facts], int], comparator: str,
 def _compare_texts(name: str, source: Callable[[Facts], tuple[str, ...]], comparator: str, value: str) -> Condition:
     """A field that is not there is an empty text."""
     if comparator in ("~", "!~"):
-        pattern = _compile(name, value)
-        found: Callable[[str], object] = pattern.search
+        found = _compile(name, value).is_in
     elif comparator in ("=", "<>"):
-        found = compile_wildcard(value).fullmatch
+        found = partial(matches, value)
     else:
         raise _Problem(f"{name} is a text: compare it with =, <>, ~ or !~")
     wanted = comparator in ("=", "~")
     return lambda facts: any(found(text) for text in source(facts)) is wanted
 
 
-def _compile(name: str, value: str) -> re.Pattern[str]:
+def _compile(name: str, value: str) -> Pattern:
     try:
-        return re.compile(value)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise _Problem(f"the regular expression after {name} cannot be read: {error}") from None
+        return Pattern(value)
+    except BadPattern as error:
+        raise _Problem(f"the regular expression after {name} {error}") from None
 
 
 def _compare_addresses(comparator: str, value: str) -> Condition:

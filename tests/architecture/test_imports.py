@@ -63,6 +63,7 @@ MAY_IMPORT = {
     ),
     "aiosmtpd": ("protocols/smtp/*.py",),
     "lupa": ("mailserver/hooks/lua.py",),
+    "regex": ("mailserver/patterns.py",),
     "celery": ("workers/*.py", "mailserver/project/*.py"),
     "kombu": ("mailserver/project/*.py", "workers/*.py"),
 }
@@ -132,7 +133,7 @@ VALUES = (
 """Interfaces and records; an import-linter contract keeps these pure."""
 PURE_BY_NAME = ("grammar.py", "commands.py", "replies.py", "machine.py")
 """Within a protocol; the same contract."""
-PURE_LIBRARIES = {"yaml"}
+PURE_LIBRARIES = {"regex", "yaml"}
 ASYNCHRONOUS = {"asyncio", "ssl", "selectors", "subprocess"}
 
 

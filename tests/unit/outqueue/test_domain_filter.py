@@ -113,6 +113,7 @@ MISTAKES = [
     ("Skip: Size ~ 5", "Line 1: Size is a number"),
     ("Skip: From > 5", "Line 1: From is a text"),
     ("\n\nSkip: Subject ~ (", "Line 3: the regular expression after Subject cannot be read"),
+    ("Skip: Subject ~ ^(a|a)*$", "Line 1: the regular expression after Subject takes too long"),
     ("Skip: IP = nowhere", 'Line 1: "nowhere" is not an address'),
     ("Skip: IP > 10.0.0.1", "Line 1: IP is an address"),
     ("Skip: = 5", 'Line 1: a condition was expected at "= 5"'),
