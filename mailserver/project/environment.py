@@ -76,7 +76,7 @@ def database_config(environment: Environment) -> dict[str, Any]:
     """Django's DATABASES['default'] for this environment: SQLite in the data folder, or PostgreSQL by URL."""
     if environment.embedded_database:
         return {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": "mailserver.project.sqlite",
             "NAME": str(environment.data / "pillarbox.sqlite3"),
             "CONN_MAX_AGE": None,
             "OPTIONS": {

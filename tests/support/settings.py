@@ -25,7 +25,7 @@ from mailserver.project.settings import *  # noqa: E402, F403
 from mailserver.project.settings import DATABASES  # noqa: E402
 
 _database = DATABASES["default"]
-if _database["ENGINE"].endswith("sqlite3"):
+if "sqlite" in _database["ENGINE"]:
     _database["TEST"] = {"NAME": os.path.join(_data, "test.sqlite3")}
     _database["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
 else:
