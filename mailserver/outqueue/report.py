@@ -252,8 +252,8 @@ def _recipient_fields(one: ReportedOne, report: Report) -> Sequence[tuple[str, s
 
 
 def _status(one: ReportedOne, report: Report) -> str:
-    """RFC 3464 §2.3.4: of the class that fits the action. RFC 3463 §3.5: what took too long is 4.7 only where the trouble
-    that it met has no code of its own."""
+    """RFC 3464 §2.3.4: of the class that fits the action. RFC 3463 §3.5: what took too long is 4.7 only where the
+    trouble that it met has no code of its own."""
     rest = one.status[1:] or (".4.7" if one.given_up else ".0.0")
     return {Action.FAILED: "5", Action.DELAYED: "4"}.get(report.action, "2") + rest
 
