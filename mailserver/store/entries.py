@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, cast
 from mailserver.values import ContentId, ModSeq, Uid
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FlagsTest = Callable[[frozenset[str]], bool]
+"""Whether the flags of a message are as somebody wants them."""
 FEW = 8
 """Up to so many entries are picked one by one, and up to so many are cut out one by one."""
 
@@ -109,13 +111,18 @@ class EntryTable:
         place = self._place(uid)
         return None if place is None else self._entry(place)
 
-    def pick(self, uids: Sequence[int]) -> list[Entry]:
-        """The entries with these UIDs, in the order asked; those that are not there are left out."""
+    def pick(self, uids: Sequence[int], holds: FlagsTest | None = None) -> list[Entry]:
+        """The entries with these UIDs, in the order asked, if they are there and their flags are so.
+
+        Of many that lie side by side only those are made whose flags are so.
+        """
         if len(uids) > FEW:
             first = self._place(uids[0])
             if first is not None and self._uids[first : first + len(uids)] == array("Q", uids):
-                return self.slice(first, first + len(uids))
-        return [self._entry(place) for uid in uids if (place := self._place(uid)) is not None]
+                places = range(first, first + len(uids))
+                return self.slice(first, places.stop) if holds is None else self._pick_where(places, holds)
+        found = [self._entry(place) for uid in uids if (place := self._place(uid)) is not None]
+        return found if holds is None else [entry for entry in found if holds(entry.flags)]
 
     def slice(self, start: int, end: int) -> list[Entry]:
         """Those at these places."""
@@ -127,13 +134,13 @@ class EntryTable:
         """Those with a higher mod-sequence."""
         return [self._entry(place) for place, found in enumerate(self._columns[1]) if found > modseq]
 
-    def first_where(self, holds: Callable[[frozenset[str]], bool]) -> int | None:
+    def first_where(self, holds: FlagsTest) -> int | None:
         """The lowest UID whose flags are so. Few sets of flags occur, so each is looked at once."""
         places = (self._flags.index(flags) for flags in set(self._flags) if holds(flags))
         first = min(places, default=None)
         return None if first is None else self._uids[first]
 
-    def uids_where(self, holds: Callable[[frozenset[str]], bool], from_uid: int = 0) -> list[int]:
+    def uids_where(self, holds: FlagsTest, from_uid: int = 0) -> list[int]:
         """The UIDs from this one on whose flags are so."""
         start = bisect_left(self._uids, from_uid)
         flags = self._flags[start:]
@@ -175,6 +182,14 @@ class EntryTable:
         self._flags = list(compress(self._flags, kept))
 
     # ------------------------------------------------------------ inside
+
+    def _pick_where(self, places: range, holds: FlagsTest) -> list[Entry]:
+        flags = self._flags[places.start : places.stop]
+        wanted = {found for found in set(flags) if holds(found)}
+        fits = list(map(wanted.__contains__, flags))
+        if sum(fits) * FEW < len(places):
+            return list(map(self._entry, compress(places, fits)))
+        return list(compress(self.slice(places.start, places.stop), fits))
 
     def _place(self, uid: int) -> int | None:
         place = bisect_left(self._uids, uid)

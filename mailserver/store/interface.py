@@ -22,6 +22,7 @@ from mailserver.journey.records import JourneyRecord, JourneyStepRecord
 from mailserver.mime.envelope import MessageEnvelope
 from mailserver.store.entries import Entry as Entry
 from mailserver.store.entries import EntryTable as EntryTable
+from mailserver.store.entries import FlagsTest as FlagsTest
 from mailserver.store.folder_data import FolderData
 from mailserver.store.message_data import MessageData
 from mailserver.store.rights import FLAG_RIGHTS

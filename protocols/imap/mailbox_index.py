@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from mailserver.errors import Kind, MailError
-from mailserver.store.interface import Alteration, Changes, Entry, EntryTable, MailStore
+from mailserver.store.interface import Alteration, Changes, Entry, EntryTable, FlagsTest, MailStore
 from mailserver.values import Flag, MailboxId, ModSeq
 from protocols.net.offload import Offload
 
@@ -100,9 +100,9 @@ class MailboxIndex:
         """None for a message that is gone."""
         return self._table.get(uid)
 
-    def entries(self, uids: Sequence[int]) -> list[Entry]:
-        """In the order asked; those that are gone are left out."""
-        return self._table.pick(uids)
+    def entries(self, uids: Sequence[int], holds: FlagsTest | None = None) -> list[Entry]:
+        """In the order asked, only those whose flags are so; those that are gone are left out."""
+        return self._table.pick(uids, holds)
 
     def changed_since(self, modseq: int) -> list[Entry]:
         """Entries with a higher mod-sequence, in UID order."""

@@ -16,7 +16,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-from mailserver.store.interface import Entry
+from mailserver.store.interface import Entry, FlagsTest
 from mailserver.values import ContentId
 from protocols.imap.object_ids import format_email_id
 from protocols.imap.search_keys import (
@@ -90,6 +90,11 @@ class Matcher:
         return self._root.within
 
     @property
+    def flags(self) -> FlagsTest | None:
+        """What holds for the flags of every message that matches, where the search says so."""
+        return self._root.flags
+
+    @property
     def needle(self) -> str | None:
         """A text that every message which matches has somewhere, where the search says so."""
         return self._root.needle
@@ -127,6 +132,7 @@ class _Node(ABC):
 
     cost: Cost
     within: NumberSet | None = None
+    flags: FlagsTest | None = None
     needle: str | None = None
 
     @abstractmethod
@@ -139,12 +145,21 @@ class _Tested(_Node):
 
     cost = Cost.INDEX
 
-    def __init__(self, test: Test, within: NumberSet | None = None) -> None:
+    def __init__(self, test: Test, within: NumberSet | None = None, flags: FlagsTest | None = None) -> None:
         self.test = test
         self.within = within
+        self.flags = flags
 
     def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
         return list(filter(self.test, entries))
+
+
+class _Flagged(_Tested):
+    """Decided by the flags alone."""
+
+    def __init__(self, holds: FlagsTest) -> None:
+        super().__init__(lambda entry: holds(entry.flags), flags=holds)
+        self.holds = holds
 
 
 class _Asked(_Node):
@@ -167,6 +182,7 @@ class _All(_Node):
         self._parts = sorted(parts, key=lambda part: part.cost)
         self.cost = max(part.cost for part in parts)
         self.within = _intersection(parts)
+        self.flags = _flags_of_all(parts)
         self.needle = max(filter(None, (part.needle for part in parts)), key=len, default=None)
 
     def find(self, entries: Sequence[Entry], ask: Ask) -> Sequence[Entry]:
@@ -216,23 +232,32 @@ def _plan(key: SearchKey, circumstances: Circumstances) -> _Node:
         isinstance(key, HasDate) and key.of is DateOf.SENT
     ):
         return _Asked(key)
+    if isinstance(key, HasFlag):
+        return _Flagged(_flags_test(key.flag))
     return _Tested(_make_test(key, circumstances))
 
 
 def _plan_all(parts: Sequence[_Node]) -> _Node:
+    if len(parts) == 1:
+        return parts[0]
+    flags = _flags_of_all(parts)
+    if flags is not None and all(isinstance(part, _Flagged) for part in parts):
+        return _Flagged(flags)
     if all(isinstance(part, _Tested) for part in parts):
         tests = [part.test for part in parts if isinstance(part, _Tested)]
-        return _Tested(_both(tests), _intersection(parts))
+        return _Tested(lambda entry: all(test(entry) for test in tests), _intersection(parts), flags)
     return _All(parts)
 
 
-def _both(tests: Sequence[Test]) -> Test:
-    if len(tests) == 1:
-        return tests[0]
-    return lambda entry: all(test(entry) for test in tests)
+def _flags_of_all(parts: Iterable[_Node]) -> FlagsTest | None:
+    tests = [part.flags for part in parts if part.flags is not None]
+    return (lambda flags: all(test(flags) for test in tests)) if tests else None
 
 
 def _plan_any(parts: Sequence[_Node]) -> _Node:
+    if all(isinstance(part, _Flagged) for part in parts):
+        choices = [part.holds for part in parts if isinstance(part, _Flagged)]
+        return _Flagged(lambda flags: any(holds(flags) for holds in choices))
     if all(isinstance(part, _Tested) for part in parts):
         tests = [part.test for part in parts if isinstance(part, _Tested)]
         return _Tested(lambda entry: any(test(entry) for test in tests))
@@ -240,6 +265,9 @@ def _plan_any(parts: Sequence[_Node]) -> _Node:
 
 
 def _plan_not(part: _Node) -> _Node:
+    if isinstance(part, _Flagged):
+        holds = part.holds
+        return _Flagged(lambda flags: not holds(flags))
     if isinstance(part, _Tested):
         test = part.test
         return _Tested(lambda entry: not test(entry))
@@ -259,8 +287,6 @@ def _intersection(parts: Iterable[_Node]) -> NumberSet | None:
 
 def _make_test(key: SearchKey, circumstances: Circumstances) -> Test:
     match key:
-        case HasFlag(flag):
-            return _flag_test(flag)
         case IsRecent():
             return lambda entry: circumstances.is_recent(entry.uid)
         case HasDate():
@@ -285,18 +311,18 @@ def _uid_test(uids: NumberSet) -> Test:
     return lambda entry: entry.uid in uids
 
 
-def _flag_test(flag: str) -> Test:
+def _flags_test(flag: str) -> FlagsTest:
     """Keywords compare without case (RFC 9051 §2.3.2). Few combinations of flags occur, so each is looked at once."""
     wanted = flag.lower()
     known: dict[frozenset[str], bool] = {}
 
-    def test(entry: Entry) -> bool:
-        answer = known.get(entry.flags)
+    def holds(flags: frozenset[str]) -> bool:
+        answer = known.get(flags)
         if answer is None:
-            answer = known[entry.flags] = any(held.lower() == wanted for held in entry.flags)
+            answer = known[flags] = any(held.lower() == wanted for held in flags)
         return answer
 
-    return test
+    return holds
 
 
 def _date_test(key: HasDate) -> Test:

@@ -37,7 +37,7 @@ async def find_messages(session: Session, tag: str, key: SearchKey) -> list[Entr
     uids = selected.view.uids if within is None else selected.view.intersect_uids(within)
     if matcher.needle is not None and len(uids) > SLICE:
         uids = await _narrow(session, tag, matcher.needle, uids)
-    return await match_entries(session, tag, matcher, selected.index.entries(uids))
+    return await match_entries(session, tag, matcher, selected.index.entries(uids, matcher.flags))
 
 
 async def _narrow(session: Session, tag: str, needle: str, uids: Sequence[int]) -> list[int]:

@@ -57,7 +57,10 @@ class TableAndDictionary(RuleBasedStateMachine):
 
     @rule(asked=st.lists(uids, max_size=40) | st.builds(lambda a, b: list(range(a, b)), uids, uids))
     def pick(self, asked: list[int]) -> None:
-        assert self.table.pick(asked) == [self.model[uid] for uid in asked if uid in self.model]
+        there = [self.model[uid] for uid in asked if uid in self.model]
+        assert self.table.pick(asked) == there
+        for wanted in FLAG_SETS:
+            assert self.table.pick(asked, wanted.__eq__) == [entry for entry in there if entry.flags == wanted]
 
     @rule(modseq=st.integers(0, 2**63))
     def changed(self, modseq: int) -> None:

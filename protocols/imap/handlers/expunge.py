@@ -46,7 +46,7 @@ async def remove_deleted(
     await selected.refresh()
     wanted = selected.view.uids if only is None else selected.resolve(only, uid=True, saved=session.saved_result)
     assert wanted is not None
-    marked = [entry for entry in selected.index.entries(wanted) if Flag.DELETED in entry.flags]
+    marked = selected.index.entries(wanted, lambda flags: Flag.DELETED in flags)
     for start in range(0, len(marked), AT_ONCE):
         await _remove(session, selected, marked[start : start + AT_ONCE])
         if tag:

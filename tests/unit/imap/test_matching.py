@@ -114,6 +114,33 @@ def test_other_searches_look_at_all(key: SearchKey) -> None:
     assert Matcher(key, CIRCUMSTANCES).within is None
 
 
+DELETED = HasFlag("\\Deleted")
+
+
+@pytest.mark.parametrize(
+    ("key", "kept"),
+    [
+        (SEEN, ["S", "SD"]),
+        (Not(SEEN), ["", "D"]),
+        (And((Not(SEEN), TEXT, InUids(SequenceSet(((2, 3),))))), ["", "D"]),
+        (And((Not(DELETED), HasModSeq(3), Not(SEEN))), [""]),
+        (Not(And((SEEN, Not(DELETED)))), ["", "D", "SD"]),
+        (Or((SEEN, DELETED)), ["S", "D", "SD"]),
+        (And((Or((SEEN, DELETED)), Or((SEEN, TEXT)))), ["S", "D", "SD"]),
+    ],
+)
+def test_messages_whose_flags_rule_them_out_are_not_looked_at(key: SearchKey, kept: list[str]) -> None:
+    holds = Matcher(key, CIRCUMSTANCES).flags
+    assert holds is not None
+    sets = {"": set[str](), "S": {"\\seen"}, "D": {"\\Deleted"}, "SD": {"\\Seen", "\\Deleted"}}
+    assert [name for name, flags in sets.items() if holds(frozenset(flags))] == kept
+
+
+@pytest.mark.parametrize("key", [TEXT, Or((SEEN, TEXT)), Not(And((SEEN, HasModSeq(3)))), Or((SEEN, HasModSeq(3)))])
+def test_of_other_searches_flags_say_nothing(key: SearchKey) -> None:
+    assert Matcher(key, CIRCUMSTANCES).flags is None
+
+
 def test_the_last_day_of_all_days() -> None:
     """No day comes after it; the dates of messages can still be compared with it."""
     for when, found in ((When.BEFORE, 9), (When.ON, 0), (When.SINCE, 0)):
