@@ -13,7 +13,7 @@ from celery import signals
 from django.db import DatabaseError, InterfaceError, connection
 from kombu.exceptions import OperationalError
 
-from mailserver import logs, notices
+from mailserver import garbage, logs, notices
 from mailserver.activity import services as activity
 from mailserver.config.catalog import LOG_MAX_KILOBYTES
 from mailserver.config.stored import get_setting
@@ -106,6 +106,7 @@ def _begin(sender: Any, **_kwargs: Any) -> None:
     global _life
     if getattr(sender, "hub", None) is not None:
         sender.hub.call_repeatedly(SEE_STOP_SECONDS, _do_nothing)
+    garbage.settle()
     _life = WorkerLife()
     _life.start()
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, connections
 
-from mailserver import logs, notices
+from mailserver import garbage, logs, notices
 from mailserver.activity import services as activity
 from mailserver.config.building import SnapshotProblem
 from mailserver.config.catalog import LOG_MAX_KILOBYTES
@@ -103,6 +103,7 @@ class Command(BaseCommand):
         logs.start("serve", settings.DATA / "logs", watcher.current().get(LOG_MAX_KILOBYTES))
         store = open_store(process)
         connections.close_all()
+        garbage.settle()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(serve(process, watcher, store, options["drain_seconds"]))
