@@ -28,12 +28,11 @@ from mailserver.values import Protocol
 from protocols.imap.client import ImapClient, ListedUid, Selected, split_windows
 from protocols.imap.client_dialogue import ImapFailure
 from protocols.imap.client_grammar import FetchedItems
-from protocols.imap.client_login import GetToken
 from protocols.imap.client_machine import BodyBegins, BodyPiece
 from protocols.net.outgoing import CannotConnect
 from workers.collect_screening import Screening
 from workers.collected_filing import CollectedFiler, Incoming
-from workers.oauth import NoToken, fetch_access_token
+from workers.oauth import NoToken, token_source
 from workers.tools import WorkerTools
 
 WINDOW = 100
@@ -126,22 +125,11 @@ async def open_mailbox(collector: CollectorSettings, log: TaskLog, tools: Worker
     """Connected and logged in. Raises one of FAILURES."""
     client = await ImapClient.connect(collector.server, log.wire)
     try:
-        await client.login(collector.credentials, _token_source(collector, tools))
+        await client.login(collector.credentials, token_source(collector.credentials, tools.offload))
     except BaseException:
         client.close()
         raise
     return client
-
-
-def _token_source(collector: CollectorSettings, tools: WorkerTools) -> GetToken | None:
-    account = collector.credentials.oauth
-    if account is None:
-        return None
-
-    async def get_token(refused: str) -> str:
-        return await tools.offload(fetch_access_token, account, refused)
-
-    return get_token
 
 
 @dataclass(slots=True)

@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from mailserver.connectors import oauth
 from mailserver.connectors.oauth_messages import FormPost, OAuthRefused, read_device_code
 from mailserver.connectors.oauth_messages import read_tokens as read_token_answer
+from mailserver.connectors.values import Credentials
 from mailserver.errors import Kind, MailError
 from mailserver.leases import services as leases
 from protocols.net.https import Unreachable, post_form
+from protocols.net.offload import Offload
+from protocols.sasl.client import GetToken
 
 LEASE_SECONDS = 60
 """Longer than a request may take. Two refreshes at once are harmful: providers that replace refresh tokens take the
@@ -54,6 +57,18 @@ def fetch_access_token(account_id: int, refused: str = "") -> str:
         return _refresh(account_id, refused)
     finally:
         leases.release(name, owner)
+
+
+def token_source(credentials: Credentials, offload: Offload) -> GetToken | None:
+    """The same for clients that ask for a token when they need one; None where logging in takes none."""
+    account = credentials.oauth
+    if account is None:
+        return None
+
+    async def get_token(refused: str) -> str:
+        return await offload(fetch_access_token, account, refused)
+
+    return get_token
 
 
 def _read_tokens(account_id: int) -> oauth.TokenState:

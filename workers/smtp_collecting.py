@@ -19,9 +19,9 @@ from mailserver.journey.services import count_arrivals
 from mailserver.users.authenticator import DatabaseAuthenticator
 from mailserver.values import Protocol
 from protocols.net.outgoing import CannotConnect
-from protocols.smtp.feed_client import FeedClient, FeedFailure, GetToken, split_nodes
+from protocols.smtp.feed_client import FeedClient, FeedFailure, split_nodes
 from protocols.smtp.turned import Surroundings, serve_turned
-from workers.oauth import NoToken, fetch_access_token
+from workers.oauth import NoToken, token_source
 from workers.tools import WorkerTools
 
 LOOK_SECONDS = 0.5
@@ -126,22 +126,11 @@ async def _connect(collector: CollectorSettings, log: TaskLog, tools: WorkerTool
     client = await FeedClient.connect(collector.server, tools.snapshot().hostname, log.wire)
     try:
         if collector.credentials.username:
-            await client.login(collector.credentials, _token_source(collector, tools))
+            await client.login(collector.credentials, token_source(collector.credentials, tools.offload))
     except BaseException:
         client.close()
         raise
     return client
-
-
-def _token_source(collector: CollectorSettings, tools: WorkerTools) -> GetToken | None:
-    account = collector.credentials.oauth
-    if account is None:
-        return None
-
-    async def get_token(refused: str) -> str:
-        return await tools.offload(fetch_access_token, account, refused)
-
-    return get_token
 
 
 def _nodes(text: str, command: str) -> list[str]:

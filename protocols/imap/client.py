@@ -17,9 +17,10 @@ from mailserver.connectors.values import Credentials, RemoteServer
 from protocols.imap import client_grammar as grammar
 from protocols.imap.client_dialogue import Dialogue, ImapFailure, Wire, check_ok, end_sentence
 from protocols.imap.client_grammar import Command, Condition, Continuation, FetchedItems, Folder, Found, command
-from protocols.imap.client_login import GetToken, log_in
+from protocols.imap.client_login import log_in
 from protocols.imap.client_machine import BodyBegins, BodyPiece, Event
 from protocols.net.outgoing import open_stream
+from protocols.sasl.client import GetToken
 
 IDLE_AGAIN_SECONDS = 25 * 60
 """RFC 2177 §3: a server may log out whoever is silent for half an hour."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable
 
 from mailserver.connectors.values import Credentials, LoginMethod
 from protocols.imap import client_grammar as grammar
@@ -17,6 +16,7 @@ from protocols.imap.client_grammar import Condition, Continuation, command
 from protocols.sasl.client import (
     BadChallenge,
     ClientMechanism,
+    GetToken,
     LoginImpossible,
     TokenClient,
     choose_mechanism,
@@ -26,9 +26,6 @@ from protocols.sasl.login import is_loopback
 
 _BY_COMMAND = (LoginMethod.AUTOMATIC, LoginMethod.PLAIN, LoginMethod.LOGIN)
 """Ways to log in for which the LOGIN command will do where the server offers no mechanism."""
-
-GetToken = Callable[[str], Awaitable[str]]
-"""An access token, another one than the one given; raises ImapFailure's relatives as it likes."""
 
 
 async def log_in(dialogue: Dialogue, credentials: Credentials, get_token: GetToken | None = None) -> None:

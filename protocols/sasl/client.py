@@ -18,7 +18,7 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from mailserver.connectors.values import LoginMethod
 from mailserver.users.saslprep import saslprep
@@ -45,6 +45,9 @@ _IN_PRIVATE = (SCRAM_SHA_256, PLAIN, LOGIN, CRAM_MD5)
 """CRAM-MD5 is last where nobody can listen: many servers offer it and know no secret for it."""
 _IN_PUBLIC = (SCRAM_SHA_256, CRAM_MD5, PLAIN, LOGIN)
 """A password in clear comes last, but it comes: who chose no encryption for this server has decided that."""
+
+GetToken = Callable[[str], Awaitable[str]]
+"""Gives an access token, another one than the one given; may raise what it likes."""
 
 
 class LoginImpossible(Exception):

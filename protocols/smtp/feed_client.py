@@ -12,12 +12,19 @@ import binascii
 import contextlib
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from mailserver.connectors.values import Credentials, Encryption, LoginMethod, RemoteServer
 from protocols.net.outgoing import IDLE_SECONDS, open_stream, start_client_tls
 from protocols.net.stream import BytesBeforeTls, ConnectionLost, DeadlinePassed, Stream
-from protocols.sasl.client import BadChallenge, ClientMechanism, LoginImpossible, choose_mechanism, start_client
+from protocols.sasl.client import (
+    BadChallenge,
+    ClientMechanism,
+    GetToken,
+    LoginImpossible,
+    choose_mechanism,
+    start_client,
+)
 from protocols.sasl.login import is_loopback
 from protocols.smtp.client_grammar import NO_EXTENSIONS, BadReply, Reply, ReplyReader, parse_extensions
 
@@ -34,7 +41,6 @@ ATRN_NOTHING = 453
 _NODE = re.compile(r"[@#]?[A-Za-z0-9][A-Za-z0-9._-]{0,253}")
 
 Wire = Callable[[str], None]
-GetToken = Callable[[str], Awaitable[str]]
 
 
 class FeedFailure(Exception):
