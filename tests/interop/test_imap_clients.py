@@ -11,9 +11,7 @@ import imaplib
 import mailbox
 import os
 import re
-import shutil
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +20,7 @@ import pytest
 
 from tests.bench.imap_drivers import Filling, run_driver
 from tests.support.installation import Installation
+from tests.support.programs import bare_environment, run_program
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
@@ -42,8 +41,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
-    """An environment in which no program finds a configuration of its user."""
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "TERM": "xterm"}
+    return bare_environment(tmp_path)
 
 
 def _trusting() -> ssl.SSLContext:
@@ -51,16 +49,6 @@ def _trusting() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _run(command: list[str], environment: dict[str, str], text: str = "", seconds: float = 60) -> str:
-    """A program's output, what it complained of included; it must exist and succeed."""
-    assert shutil.which(command[0]), f"{command[0]} is not installed (.ci/debian-packages installs it)"
-    done = subprocess.run(
-        command, env=environment, input=text, capture_output=True, text=True, timeout=seconds, check=False
-    )
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-    return done.stdout + done.stderr
 
 
 def _log_in(installation: Installation, user: str) -> imaplib.IMAP4:
@@ -135,13 +123,13 @@ def test_mbsync_synchronises_both_ways(installation: Installation, tmp_path: Pat
     rules = tmp_path / "mbsyncrc"
     rules.write_text(_mbsync_rules(tmp_path, installation.port("imap4"), "alice"))
     sync = ["mbsync", "-c", str(rules), "-a"]
-    _run(sync, home, seconds=SYNC_SECONDS)
+    run_program(sync, home, seconds=SYNC_SECONDS)
     inbox = tmp_path / "mail" / "INBOX"
     assert len(os.listdir(inbox / "new")) + len(os.listdir(inbox / "cur")) == MANY
     _change_both_sides(installation, tmp_path / "mail", "alice")
-    _run(sync, home, seconds=SYNC_SECONDS)
+    run_program(sync, home, seconds=SYNC_SECONDS)
     before = _everything(tmp_path / "mail"), _modseqs(installation, "alice")
-    _run(sync, home, seconds=SYNC_SECONDS)
+    run_program(sync, home, seconds=SYNC_SECONDS)
     assert (_everything(tmp_path / "mail"), _modseqs(installation, "alice")) == before
     _check_both_sides(installation, tmp_path / "mail", "alice")
 
@@ -222,7 +210,7 @@ ssl_version = tls1_2
 tls_level = tls_compat
 """)
     sync = ["offlineimap", "-c", str(rules), "-o", "-u", "basic"]
-    _run(sync, home, seconds=SYNC_SECONDS)
+    run_program(sync, home, seconds=SYNC_SECONDS)
     assert len(_everything(tmp_path / "mail")) == SOME
     client = _log_in(installation, "bob")
     client.select()
@@ -230,9 +218,9 @@ tls_level = tls_compat
     client.logout()
     added = mailbox.MaildirMessage("Subject: made-in-the-maildir\n\nHello.\n")
     mailbox.Maildir(tmp_path / "mail" / "INBOX").add(added)
-    _run(sync, home, seconds=SYNC_SECONDS)
+    run_program(sync, home, seconds=SYNC_SECONDS)
     before = _everything(tmp_path / "mail")
-    said = _run(sync, home, seconds=SYNC_SECONDS)
+    said = run_program(sync, home, seconds=SYNC_SECONDS)
     assert _everything(tmp_path / "mail") == before
     assert "Copy message" not in said
     client = _log_in(installation, "bob")
@@ -262,7 +250,7 @@ set confirmappend=no confirmcreate=no delete=yes quit=yes beep=no wait_key=no so
 set header_cache="" imap_condstore=yes imap_qresync=yes
 push "<save-message>=Archive<enter><delete-message><quit>"
 """)
-    _run(["script", "-qefc", f"mutt -F {rules}", "/dev/null"], home, seconds=60)
+    run_program(["script", "-qefc", f"mutt -F {rules}", "/dev/null"], home, seconds=60)
     assert list(_flags(client, "INBOX")) == ["stay"]
     assert list(_flags(client, "Archive")) == ["keep-me"]
     client.logout()
@@ -282,15 +270,15 @@ def test_curl_lists_and_fetches(
     client.logout()
     url = f"{scheme}://127.0.0.1:{installation.port(service)}/"
     curl = ["curl", "-sS", "--insecure", "--user", f"dora:{PASSWORD}", *options]
-    assert '"/" "INBOX"' in _run([*curl, url], home)
-    assert f"Subject: for-curl-{service}" in _run([*curl, f"{url}INBOX;MAILINDEX={count}"], home)
-    found = _run([*curl, f"{url}INBOX?SUBJECT%20for-curl-{service}"], home)
+    assert '"/" "INBOX"' in run_program([*curl, url], home)
+    assert f"Subject: for-curl-{service}" in run_program([*curl, f"{url}INBOX;MAILINDEX={count}"], home)
+    found = run_program([*curl, f"{url}INBOX?SUBJECT%20for-curl-{service}"], home)
     assert str(count) in found.split()
-    assert "EXISTS" in _run([*curl, url, "-X", "EXAMINE INBOX"], home)
+    assert "EXISTS" in run_program([*curl, url, "-X", "EXAMINE INBOX"], home)
     message = tmp_path / "message"
     message.write_bytes(b"Subject: by-curl\r\n\r\nHello.\r\n")
-    _run([*curl, "-T", str(message), f"{url}Drafts"], home)
-    assert "Subject: by-curl" in _run([*curl, f"{url}Drafts;MAILINDEX=1"], home)
+    run_program([*curl, "-T", str(message), f"{url}Drafts"], home)
+    assert "Subject: by-curl" in run_program([*curl, f"{url}Drafts;MAILINDEX=1"], home)
 
 
 def test_imaplib_does_the_usual(installation: Installation) -> None:
