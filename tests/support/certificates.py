@@ -40,9 +40,8 @@ def make_certificate() -> tuple[str, str]:
     return certificate.public_bytes(pem).decode(), key_pem.decode()
 
 
-@functools.cache
 def server_context() -> ssl.SSLContext:
-    """For the server's end."""
+    """For the server's end; a new one each time, which a test may narrow without narrowing it for others."""
     chain, key = make_certificate()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:

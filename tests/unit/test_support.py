@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from pathlib import Path
 
 import pytest
 
 from mailserver import clock
 from tests.support.bugs import BugCatcher
+from tests.support.certificates import server_context
 from tests.support.postgres import with_database
 from tests.support.still_clock import StillClock
 from tests.support.suites import NOTHING_SELECTED, Outcome, read_outcome, take_marker
@@ -56,6 +58,11 @@ def test_an_empty_selection_is_no_failure_of_its_half(tmp_path: Path) -> None:
 
 def test_another_database_of_the_same_server() -> None:
     assert with_database("postgresql://u@h:5432/postgres?host=/tmp", "x") == "postgresql://u@h:5432/x?host=/tmp"
+
+
+def test_a_test_that_narrows_its_context_narrows_no_other() -> None:
+    server_context().maximum_version = ssl.TLSVersion.TLSv1_2
+    assert server_context().maximum_version is not ssl.TLSVersion.TLSv1_2
 
 
 def test_waiting_gives_the_first_true_answer() -> None:
