@@ -7,8 +7,6 @@ makes anything run twice or not at all.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import smtplib
 import subprocess
@@ -27,7 +25,7 @@ import pytest
 from protocols.supervisor.roles import WORKER
 from tests.daemon.test_worker import BROKERS, SERVERS
 from tests.support.installation import Installation
-from tests.support.postgres import NAMED_BY, fresh_database, with_database
+from tests.support.postgres import named_database
 from tests.support.proxy import Wire
 from tests.support.remote_smtp import RemoteSmtp
 from tests.support.sources import ROOT
@@ -49,34 +47,23 @@ connections:
 schedule:
   - {{name: Always, connections: [Main line], every_minutes: 1}}
 """
-LIST_RUNS = """
-import json
-from mailserver.connectors.runs import list_runs
-runs = [run for run in list_runs(limit=500) if run.cause != "immediate"]
-print(json.dumps([[run.id, run.cause, run.started.isoformat(), run.finished and run.finished.isoformat(), run.outcome]
-    for run in runs]))
+RUNS = """
+SELECT id, cause, started, finished, outcome FROM connectors_connectionrun WHERE cause <> 'immediate' ORDER BY id
 """
 
 
 @pytest.fixture
 def database() -> Iterator[dict[str, str]]:
-    """The environment that names the database of this half of the run: a fresh one on PostgreSQL, or none."""
-    server = os.environ.get(NAMED_BY)
-    if server is None:
-        yield {}
-        return
-    name = f"{server.rpartition('/')[2]}_connections_{os.getpid()}"
-    with fresh_database(with_database(server, "postgres"), name) as url:
-        yield {"DATABASE_URL": url}
+    """The environment that names the database of this half of the run."""
+    with named_database("connections") as environment:
+        yield environment
 
 
 def configure(office: Installation, remote: RemoteSmtp, *, at_once: str) -> None:
     file = office.data.with_name("office.yaml")
     file.write_text(OFFICE.format(password=PASSWORD, port=remote.port, at_once=at_once))
     office.manage("importconfig", str(file))
-    wait_until(
-        lambda: "  worker " in office.manage("status", check=False), 60, "the worker, which is there a little later"
-    )
+    wait_until(office.workers, 60, "the worker")
 
 
 def submit(office: Installation, count: int = MESSAGES) -> None:
@@ -88,9 +75,8 @@ def submit(office: Installation, count: int = MESSAGES) -> None:
 
 def runs(office: Installation) -> list[dict[str, Any]]:
     """The oldest first."""
-    output = office.manage("shell", "--no-imports", "-c", LIST_RUNS)
     names = ("id", "cause", "started", "finished", "outcome")
-    return [dict(zip(names, row, strict=True)) for row in reversed(json.loads(output.splitlines()[-1]))]
+    return [dict(zip(names, row, strict=True)) for row in office.rows(RUNS)]
 
 
 @contextmanager
@@ -105,7 +91,7 @@ def second_worker(office: Installation) -> Iterator[None]:
         start_new_session=True,
     )
     try:
-        wait_until(lambda: office.manage("status", check=False).count("  worker ") == 2, 60, "the second worker")
+        wait_until(lambda: office.workers() == 2, 60, "the second worker")
         yield
     finally:
         process.terminate()
@@ -131,7 +117,7 @@ def test_two_workers_and_two_beats_run_a_connection_once(tmp_path: Path, broker:
     assert {run["outcome"] for run in found} == {"ok"}
     for earlier, later in pairwise(found):
         assert earlier["finished"] <= later["started"]
-    minutes = [datetime.fromisoformat(run["started"]).minute for run in found if run["cause"] == "schedule"]
+    minutes = [datetime.fromisoformat(str(run["started"])).minute for run in found if run["cause"] == "schedule"]
     assert len(minutes) == len(set(minutes))
 
 

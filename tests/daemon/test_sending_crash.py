@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import Installation
-from tests.support.postgres import NAMED_BY, fresh_database, with_database
+from tests.support.postgres import named_database
 from tests.support.processes import read_proc
 from tests.support.remote_smtp import RemoteSmtp, Taken
 from tests.support.waiting import wait_until
@@ -49,14 +49,9 @@ connections:
 
 @pytest.fixture
 def database() -> Iterator[dict[str, str]]:
-    """The environment that names the database of this half of the run: a fresh one on PostgreSQL, or none."""
-    server = os.environ.get(NAMED_BY)
-    if server is None:
-        yield {}
-        return
-    name = f"{server.rpartition('/')[2]}_sending_{os.getpid()}"
-    with fresh_database(with_database(server, "postgres"), name) as url:
-        yield {"DATABASE_URL": url}
+    """The environment that names the database of this half of the run."""
+    with named_database("sending") as environment:
+        yield environment
 
 
 @pytest.mark.database

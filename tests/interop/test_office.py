@@ -52,7 +52,7 @@ def test_the_small_office(tmp_path: Path) -> None:
             message("stranger@example.org", "For-nobody"),
         )
         office.manage("importconfig", str(file))
-        wait_until(lambda: "  worker " in office.manage("status", check=False), 60, "the worker")
+        wait_until(office.workers, 60, "the worker")
         said = office.manage("connect")
         assert "Main line, collecting Provider mailbox: 2 messages, done\n" in said
         assert said.endswith("Main line: done\n")

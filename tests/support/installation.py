@@ -13,12 +13,16 @@ import random
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from mailserver.config.catalog import SERVICE_TEMPLATES
 from tests.support.full_disk import SmallDisk
@@ -115,6 +119,20 @@ class Installation:
         if check and done.returncode:
             raise AssertionError(f"manage.py {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout + done.stderr
+
+    def rows(self, question: str) -> list[tuple[Any, ...]]:
+        """What the database answers to a SELECT, asked without Django: a command costs half a second of processor time,
+        too much for what is asked again and again."""
+        url = self.environment.get("DATABASE_URL")
+        if url is not None:
+            with psycopg.connect(url) as database:
+                return database.execute(question).fetchall()
+        with closing(sqlite3.connect(f"file:{self.data / 'pillarbox.sqlite3'}?mode=ro", uri=True)) as file:
+            return file.execute(question).fetchall()
+
+    def workers(self) -> int:
+        """How many are there; one comes a little later than `Pillarbox is ready`."""
+        return int(self.rows("SELECT count(*) FROM activity_process WHERE kind = 'worker'")[0][0])
 
     def add_users(self, names: Sequence[str], password: str) -> None:
         """Many at once, by `importconfig`."""
