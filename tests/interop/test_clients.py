@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
 PASSWORD = "alice-secret-1"
 README_OFFSET = 2000
-README_PORTS = (2025, 2465, 2587, 2110, 2995, 8000)
+README_PORTS = (2025, 2465, 2587, 2110, 2995, 2143, 2993, 8000)
 EXAMPLE = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
