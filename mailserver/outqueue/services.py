@@ -24,6 +24,7 @@ from mailserver.outqueue.outcome import Action, RowState, wants
 from mailserver.outqueue.recalling import recall
 from mailserver.outqueue.recording import find_untold, order_report
 from mailserver.outqueue.taking import read_notify
+from mailserver.store.chunks import in_chunks
 
 IN_QUEUE = (QueuedRecipient.Status.WAITING, QueuedRecipient.Status.HELD)
 """The others are done with, and only kept for a while so that they can be looked up."""
@@ -136,6 +137,12 @@ def counts() -> QueueCounts:
     return QueueCounts(waiting, totals["held"], totals["messages"], sizes["total"] or 0)
 
 
+def count_done_with(ids: Collection[int]) -> int:
+    """How many of these have been sent or given up."""
+    done = QueuedRecipient.objects.exclude(status__in=IN_QUEUE)
+    return sum(done.filter(pk__in=chunk).count() for chunk in in_chunks(list(ids)))
+
+
 # ---------------------------------------------------------------- changing
 
 
@@ -201,7 +208,8 @@ def delete(ids: Collection[int]) -> int:
             if row.status in IN_QUEUE or row.reported is not None or row.ref not in untold
         ]
         _record([row for row in rows if row.status in IN_QUEUE], JourneyStep.DELETED, "Taken out of the outgoing queue")
-        QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        for chunk in in_chunks([row.pk for row in rows]):
+            QueuedRecipient.objects.filter(pk__in=chunk).delete()
         transaction.on_commit(_publish)
     return len(rows)
 
@@ -212,17 +220,18 @@ def delete_and_notify(ids: Collection[int]) -> int:
     now = clock.now()
     with transaction.atomic():
         rows = _lock(free, Q(status__in=IN_QUEUE))
-        QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]).update(
-            status=QueuedRecipient.Status.FAILED,
-            finished=now,
-            next_attempt=None,
-            claim="",
-            last_attempt=now,
-            last_server="",
-            last_reply=TAKEN_OUT,
-            last_status="5.0.0",
-            last_remote=False,
-        )
+        for chunk in in_chunks([row.pk for row in rows]):
+            QueuedRecipient.objects.filter(pk__in=chunk).update(
+                status=QueuedRecipient.Status.FAILED,
+                finished=now,
+                next_attempt=None,
+                claim="",
+                last_attempt=now,
+                last_server="",
+                last_reply=TAKEN_OUT,
+                last_status="5.0.0",
+                last_remote=False,
+            )
         _record(rows, JourneyStep.DELETED, "Taken out of the outgoing queue; the sender is told")
         _order_reports(rows)
         transaction.on_commit(_publish)
@@ -246,8 +255,9 @@ def _change(
     change: Callable[[QuerySet[QueuedRecipient]], object],
 ) -> int:
     with transaction.atomic():
-        rows = list(QueuedRecipient.objects.select_for_update().filter(condition, pk__in=list(ids)).order_by("pk"))
-        change(QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]))
+        rows = _lock_all(ids, condition)
+        for chunk in in_chunks([row.pk for row in rows]):
+            change(QueuedRecipient.objects.filter(pk__in=chunk))
         if step is not None:
             _record(rows, step, "")
         transaction.on_commit(_publish)
@@ -256,9 +266,14 @@ def _change(
 
 def _lock(ids: Collection[int], condition: Q) -> list[QueuedRecipient]:
     """Those that nobody is sending at the moment. A claim of somebody who is gone does not count."""
-    rows = list(QueuedRecipient.objects.select_for_update().filter(condition, pk__in=list(ids)).order_by("pk"))
+    rows = _lock_all(ids, condition)
     busy = {claim for claim in {row.claim for row in rows if row.claim} if holds_any(claim)}
     return [row for row in rows if row.claim not in busy]
+
+
+def _lock_all(ids: Collection[int], condition: Q) -> list[QueuedRecipient]:
+    locked = QueuedRecipient.objects.select_for_update().filter(condition).order_by("pk")
+    return [row for chunk in in_chunks(sorted(ids)) for row in locked.filter(pk__in=chunk)]
 
 
 def _record(rows: Sequence[QueuedRecipient], step: JourneyStep, detail: str) -> None:

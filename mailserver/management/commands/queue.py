@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from mailserver.management.plain import PlainCommand
 from mailserver.outqueue.recalling import count_being_sent
 from mailserver.outqueue.services import (
     Waiting,
+    count_done_with,
     delete,
     delete_and_notify,
     find_queued,
@@ -71,24 +72,37 @@ class Command(PlainCommand):
                 self.stdout.write(_line(row))
             return
         if options["action"] == "show":
-            for row in (row for key in options["keys"] for row in _get(key, finished=True)):
+            rows, missing = _find(options["keys"], finished=True)
+            for row in rows:
                 self._show(row)
-            return
-        rows = self._chosen(options)
-        change, done = self._change(options)
-        count = change([row.id for row in rows])
-        self.stdout.write(f"{count} recipient{'' if count == 1 else 's'} {done}.")
-        if options["action"] == "hold" and (busy := count_being_sent([row.id for row in rows])):
-            self.fail(f"{busy} of them are being sent at this moment, and are held only if that fails.")
-        if options["action"] == "delete" and count < len(rows):
-            self.fail(f"{len(rows) - count} of them are being sent at this moment, and were left.")
+        else:
+            rows, missing = self._chosen(options)
+            missing += self._do(options, rows) if rows or not missing else []
+        if missing:
+            self.fail(*missing)
 
-    def _chosen(self, options: dict[str, Any]) -> list[Waiting]:
+    def _chosen(self, options: dict[str, Any]) -> tuple[list[Waiting], list[str]]:
         if options.get("all"):
-            return list_queue()
+            return list_queue(), []
         if not options["keys"]:
             raise CommandError("Say which: a line's number, a message's id, or --all.")
-        return [row for key in options["keys"] for row in _get(key)]
+        return _find(options["keys"])
+
+    def _do(self, options: dict[str, Any], rows: Sequence[Waiting]) -> list[str]:
+        """What was not done of it, in sentences."""
+        ids = [row.id for row in rows]
+        change, done = self._change(options)
+        count = change(ids)
+        self.stdout.write(f"{_recipients(count)} {done}.")
+        if options["action"] not in ("hold", "delete"):
+            return []
+        left = []
+        if busy := count_being_sent(ids):
+            what = "held only if that fails" if options["action"] == "hold" else "left"
+            left.append(f"{_recipients(busy)} being sent at this moment: {what}.")
+        if gone := count_done_with(ids):
+            left.append(f"{_recipients(gone)} sent, or given up, in the meantime.")
+        return left
 
     def _change(self, options: dict[str, Any]) -> tuple[Callable[[Collection[int]], int], str]:
         if options["action"] == "priority":
@@ -129,11 +143,27 @@ class Command(PlainCommand):
                 self.stdout.write(f"    {_printable(line)}")
 
 
-def _get(key: str, *, finished: bool = False) -> list[Waiting]:
-    rows = find_queued(key, finished=finished)
-    if not rows:
-        raise CommandError(f"Nothing in the queue is called {key}.")
-    return rows
+def _find(keys: Sequence[str], *, finished: bool = False) -> tuple[list[Waiting], list[str]]:
+    """Each recipient once; and of each key that finds nothing a sentence that says so."""
+    found: dict[int, Waiting] = {}
+    missing = []
+    for key in keys:
+        rows = find_queued(key, finished=finished)
+        found.update((row.id, row) for row in rows)
+        if not rows:
+            missing.append(_why_missing(key))
+    return list(found.values()), missing
+
+
+def _why_missing(key: str) -> str:
+    states = sorted({row.state for row in find_queued(key, finished=True)})
+    if states:
+        return f"{key} does not wait any more: {' and '.join(states)}."
+    return f"Nothing in the queue is called {key}."
+
+
+def _recipients(count: int) -> str:
+    return f"{count} recipient{'' if count == 1 else 's'}"
 
 
 def _line(row: Waiting) -> str:

@@ -25,6 +25,7 @@ from mailserver.journey.models import Journey, JourneyEvent
 from mailserver.leases import services as leases
 from mailserver.management import diagnosis
 from mailserver.outqueue.models import QueuedRecipient
+from mailserver.outqueue.recalling import Recalled
 from mailserver.outqueue.recording import record
 from mailserver.outqueue.values import Attempt, AttemptResult
 from mailserver.store.models import Content, Mailbox
@@ -248,10 +249,39 @@ class TestMail:
         assert run("queue", "list").out.split()[2] == "sending"
         outcome = run("queue", "delete", str(id_))
         assert (outcome.status, outcome.out) == (1, "0 recipients deleted.\n")
-        assert outcome.err == "1 of them are being sent at this moment, and were left.\n"
+        assert outcome.err == "1 recipient being sent at this moment: left.\n"
         outcome = run("queue", "hold", str(id_))
         assert (outcome.status, outcome.out) == (1, "0 recipients held.\n")
-        assert outcome.err == "1 of them are being sent at this moment, and are held only if that fails.\n"
+        assert outcome.err == "1 recipient being sent at this moment: held only if that fails.\n"
+
+    def test_a_key_that_is_gone_keeps_nothing_from_the_others(self, run: Run) -> None:
+        first, sent, last = make_queued() + make_queued(status="sent") + make_queued()
+        outcome = run("queue", "hold", str(first), str(sent), "999999", str(last))
+        assert (outcome.status, outcome.out) == (1, "2 recipients held.\n")
+        assert outcome.err == f"{sent} does not wait any more: sent.\nNothing in the queue is called 999999.\n"
+        assert [row(id_).status for id_ in (first, sent, last)] == ["held", "sent", "held"]
+        outcome = run("queue", "show", "999999", str(sent))
+        assert (outcome.status, outcome.err) == (1, "Nothing in the queue is called 999999.\n")
+        assert f"number:             {sent}\n" in outcome.out
+        outcome = run("queue", "hold", str(sent))
+        assert (outcome.status, outcome.out) == (1, "")
+
+    def test_a_recipient_that_is_named_twice_counts_once(self, run: Run) -> None:
+        (id_,) = make_queued()
+        outcome = run("queue", "delete", str(id_), row(id_).ref)
+        assert (outcome.status, outcome.out) == (0, "1 recipient deleted.\n")
+
+    def test_what_is_sent_in_the_very_moment_is_said(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        first, last = make_queued() + make_queued()
+
+        def send_and_recall(ids: object, **_: object) -> Recalled:
+            QueuedRecipient.objects.filter(pk=first).update(status="sent")
+            return Recalled()
+
+        monkeypatch.setattr("mailserver.outqueue.services.recall", send_and_recall)
+        outcome = run("queue", "hold", str(first), str(last))
+        assert (outcome.status, outcome.out) == (1, "1 recipient held.\n")
+        assert outcome.err == "1 recipient sent, or given up, in the meantime.\n"
 
 
 class TestConfigurationFile:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from mailserver import clock
 from mailserver.config.services import set_setting
@@ -23,6 +26,7 @@ from mailserver.outqueue.recording import REPORT, order_report, record
 from mailserver.outqueue.services import (
     TAKEN_OUT,
     QueueCounts,
+    count_done_with,
     counts,
     delete,
     delete_and_notify,
@@ -241,3 +245,23 @@ def test_old_entries_are_forgotten_and_their_contents_collected(still_clock: Sti
     assert collect_orphans(clock.now() + GRACE * 2).contents == 2
     assert Content.objects.count() == 2
     assert failed
+
+
+@pytest.fixture
+def short_statements() -> Iterator[None]:
+    """As some build SQLite: with 999 parameters in a statement at most."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    usual = connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+    yield
+    connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, usual)
+
+
+@pytest.mark.usefixtures("short_statements")
+def test_a_long_list_is_changed_in_pieces() -> None:
+    (id_,) = queue()
+    numbers = [id_, *range(id_ + 1, id_ + 1500)]
+    assert [change(numbers) for change in (hold, release, retry, delete_and_notify)] == [1] * 4
+    assert (count_done_with(numbers), delete(numbers)) == (1, 0)
