@@ -24,6 +24,11 @@ TEXT_FIELDS = frozenset(("subject", "comments", "content-description"))
 PARAMETER_FIELDS = frozenset(("content-type", "content-disposition"))
 # A field: its first line, and those that follow with a space or tab in front (RFC 5322 §2.2.3).
 FIELD = re.compile(rb"[^\n]*(?:\n|\Z)(?:[ \t][^\n]*(?:\n|\Z))*")
+FOLD = re.compile(r"\r?\n(?=[ \t])")
+"""Where a field goes on in another line."""
+LONGEST_VALUE = 900
+"""Of a parameter in one piece: RFC 5322 §2.1.1 allows lines of 998 characters."""
+_VALUE_PIECE = re.compile(r"(?:%[0-9A-F]{2}|[^%]){1,250}")
 # RFC 2045 §5.1: parameter := attribute "=" value
 _PARAMETER = re.compile(r';\s*([^\s=;*"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]+)')
 
@@ -44,7 +49,7 @@ def _downgrade_field(field: bytes) -> bytes:
     downgrade = _find_downgrade(name.strip().lower())
     if not colon or not name.isascii() or downgrade is None:
         return b""
-    text = re.sub(r"\r?\n(?=[ \t])", "", value).strip().replace("\r", " ").replace("\n", " ").replace("\0", " ")
+    text = FOLD.sub("", value).strip().replace("\r", " ").replace("\n", " ").replace("\0", " ")
     return f"{name}: {downgrade(name, text)}\r\n".encode("ascii", "replace")
 
 
@@ -76,13 +81,18 @@ def _downgrade_mailbox(display_name: str, address: str) -> str:
 
 
 def encode_parameters(name: str, text: str) -> str:
-    """Those that need it, of a field that has parameters (RFC 2231)."""
+    """Those that need it, of a field that has parameters (RFC 2231). The others keep their folds."""
     return _PARAMETER.sub(_downgrade_parameter, text)
 
 
 def _downgrade_parameter(found: re.Match[str]) -> str:
+    """In pieces (RFC 2231 §3) only where the line would be too long: not every program puts them together again."""
     attribute, value = found[1], found[2]
     if value.isascii():
         return found[0]
     text = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
-    return f";\r\n {attribute}*={encode_rfc2231(text, 'utf-8')}"
+    encoded = encode_rfc2231(FOLD.sub("", text), "utf-8")
+    if len(encoded) <= LONGEST_VALUE:
+        return f";\r\n {attribute}*={encoded}"
+    pieces = enumerate(_VALUE_PIECE.findall(encoded))
+    return "".join(f";\r\n {attribute}*{number}*={piece}" for number, piece in pieces)

@@ -10,21 +10,27 @@ from __future__ import annotations
 
 import re
 
-from mailserver.mime.downgrade import ADDRESS_FIELDS, PARAMETER_FIELDS, TEXT_FIELDS, encode_parameters, encode_text
+from mailserver.mime.downgrade import (
+    ADDRESS_FIELDS,
+    FOLD,
+    PARAMETER_FIELDS,
+    TEXT_FIELDS,
+    encode_parameters,
+    encode_text,
+)
 
 _MORE_TEXT_FIELDS = frozenset(("keywords", "organization", "thread-topic"))
-# Fields are unfolded where a line goes on (RFC 5322 §2.2.3).
-_FOLD = re.compile(r"\r?\n(?=[ \t])")
-# RFC 5322 §3.4: what a list of addresses is made of; comments that nest are none of these.
+# RFC 5322 §3.4: what a list of addresses is made of; comments that nest are none of these. What does not end is looked
+# through once: a backslash takes its letter along everywhere, so no quote or bracket is tried again.
 _ADDRESS_PIECE = re.compile(
-    r'<[^<>]*>|"(?:[^"\\]|\\.)*"(?:\s*@[^\s<>,;]*)?|\((?:[^()\\]|\\.)*\)|[,;:]|[^<>"(),;:]+|.', re.DOTALL
+    r'<[^<>]*+>|"(?:[^"\\]|\\.)*+"(?:\s*@[^\s<>,;]*)?|\((?:[^()\\]|\\.)*+\)|[,;:]|(?:[^<>"(),;:\\]|\\.)++|.',
+    re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-# From the first word with a letter beyond ASCII to the last: blanks between encoded words do not count.
-_BEYOND = re.compile(r"[^\s]*[^\x00-\x7f](?:.*[^\x00-\x7f])?[^\s]*", re.DOTALL)
+_BLANKS = re.compile(r"(\s+)")
 
-_ASCII = bytes(range(128))
-"""A charset in which these mean something else (UTF-16) is not the one of a header."""
+_ASCII = (rb"\u0041", bytes(range(128)))
+"""A charset in which these mean something else (UTF-16, Python's escapes) is not the one of a header."""
 
 
 def make_ascii(field: bytes, charset: str) -> bytes:
@@ -40,7 +46,7 @@ def make_ascii(field: bytes, charset: str) -> bytes:
     elif name in ADDRESS_FIELDS:
         value = _encode_addresses(text)
     elif name in PARAMETER_FIELDS:
-        value = encode_parameters(name, _FOLD.sub("", text))
+        value = encode_parameters(name, text)
     else:
         return field
     return name_bytes + b":" + value.encode("ascii") if value.isascii() else field
@@ -49,7 +55,7 @@ def make_ascii(field: bytes, charset: str) -> bytes:
 def _decode(raw: bytes, charset: str) -> str:
     for name in ("utf-8", charset):
         try:
-            if _ASCII.decode(name) == _ASCII.decode("ascii"):
+            if all(text.decode(name) == text.decode("ascii") for text in _ASCII):
                 return raw.decode(name)
         except (UnicodeError, LookupError, ValueError):
             continue
@@ -57,12 +63,18 @@ def _decode(raw: bytes, charset: str) -> str:
 
 
 def _encode_words(text: str) -> str:
-    return _BEYOND.sub(lambda found: _encode(found[0]), text)
+    """From the first word with a letter beyond ASCII to the last: blanks between encoded words do not count."""
+    pieces = _BLANKS.split(text)
+    beyond = [place for place, piece in enumerate(pieces) if not piece.isascii()]
+    if not beyond:
+        return text
+    first, end = beyond[0], beyond[-1] + 1
+    return "".join((*pieces[:first], _encode("".join(pieces[first:end])), *pieces[end:]))
 
 
 def _encode(text: str) -> str:
     """What cannot be seen becomes a blank, as where it is read (`headers.decode_field`)."""
-    unfolded = _FOLD.sub("", text)
+    unfolded = FOLD.sub("", text)
     return encode_text("", "".join(letter if letter.isprintable() else " " for letter in unfolded))
 
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 import email
 import email.policy
 import time
+from encodings.aliases import aliases
 
 import pytest
 
+from mailserver.mime import seven_bit
 from mailserver.mime.headers import decode_field
 from mailserver.mime.seven_bit import CannotConvert, make_seven_bit
 from mailserver.mime.seven_bit_header import make_ascii
 from mailserver.mime.structure import MAX_DEPTH
+from mailserver.mime.transfer import decode_body
 
 
 def crlf(text: str) -> bytes:
@@ -21,9 +24,18 @@ def crlf(text: str) -> bytes:
 
 def test_plain_text_without_any_mime() -> None:
     assert make_seven_bit(crlf("To: a@b.test\n\nGrüße \n-- \n--x\nplain=\n")) == crlf(
-        "To: a@b.test\nContent-Transfer-Encoding: quoted-printable\nMIME-Version: 1.0\n\n"
-        "Gr=C3=BC=C3=9Fe=20\n=2D-=20\n=2D-x\nplain=3D\n"
+        "To: a@b.test\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n"
+        "MIME-Version: 1.0\n\nGr=C3=BC=C3=9Fe=20\n=2D-=20\n=2D-x\nplain=3D\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("header", "charset"), [("", "unknown-8bit"), ("Content-Type: text/plain\n", ""), ("content-type: text/html\n", "")]
+)
+def test_only_text_that_has_no_type_is_given_a_charset(header: str, charset: str) -> None:
+    converted = make_seven_bit(crlf(f"{header}\n") + b"Gr\xfc\xdfe")
+    assert converted.count(b"charset=") == bool(charset)
+    assert f"charset={charset}".encode() in converted or not charset
 
 
 MIXED = """\
@@ -81,6 +93,7 @@ JVBERiDDvA==
 Content-Type: message/rfc822
 
 Subject: inside
+Content-Type: text/plain; charset=utf-8
 Content-Transfer-Encoding: quoted-printable
 MIME-Version: 1.0
 
@@ -129,6 +142,7 @@ def signed(text: str) -> bytes:
         (signed("Grüße"), "signed"),
         (crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\n") + signed("Grüße") + crlf("\n--b--\n"), "signed"),
         (crlf("Content-Type: message/partial; id=1\n\nGrüße"), "piece"),
+        (crlf("Content-Type: message/external-body; access-type=x\n\nSubject: ü"), "external-body"),
         (crlf("Content-Transfer-Encoding: x-uuencode\n\nGrüße"), "x-uuencode"),
         (crlf("Content-Type: multipart/mixed; boundary=ü\n\n--ü\n\nGrüße\n--ü--"), "boundary"),
         (crlf("Content-Type: multipart/mixed; boundary=b\n\nGrüße"), "damaged"),
@@ -167,6 +181,15 @@ def test_fields(field: str, converted: str) -> None:
     assert make_ascii(field.encode("latin-1"), "") == converted.encode("ascii")
 
 
+def test_a_parameter_that_is_too_long_for_a_line_comes_in_pieces() -> None:
+    name = "Ж" * 600
+    field = make_ascii(f'Content-Disposition: attachment; size=1;\r\n filename="{name}\r\n .txt"; x=y\r\n'.encode(), "")
+    assert field.startswith(b"Content-Disposition: attachment; size=1;\r\n filename*0*=utf-8''%D0%96")
+    assert max(map(len, field.splitlines())) < 998
+    part = email.message_from_bytes(field + b"\r\n", policy=email.policy.SMTP)
+    assert (part.get_filename(), part["Content-Disposition"].params["x"]) == (f"{name} .txt", "y")
+
+
 @pytest.mark.parametrize(
     "field", ["To: jörg@x.test", 'To: "jörg"@x.test', "To: <jörg@x.test>", "Received: from ü", "Nämé: x", "no field ü"]
 )
@@ -185,8 +208,66 @@ def test_the_charset_of_the_text_is_that_of_the_header(charset: str, text: str) 
     assert decode_field(subject) == text
 
 
+@pytest.mark.parametrize("charset", sorted({*aliases.values(), "unicode_escape", "raw_unicode_escape"}))
+def test_whatever_charset_a_message_names(charset: str) -> None:
+    field = b'Content-Type: text/plain; charset=%s; name="\\\\ud800\\ud800 \xff+2AA-"\r\n' % charset.encode()
+    assert make_seven_bit(field + b"Subject: \\ud800\\n \xff\r\n\r\nx").isascii()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"ab\r\n" * 60,
+        b"\xff" * 400,
+        b"a" * 56 + b"\r\n" + b"b" * 300,
+        b"a" * 113 + b" \r\n\r\nb",
+        b"--" * 100,
+        b"a" * 113 + b"\r" + b"\n" * 80,
+        b"a" * 57,
+        b"a" * 57 + b"\r\n",
+    ],
+)
+def test_parts_are_encoded_block_by_block(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seven_bit, "BLOCK_BYTES", 57)
+    for kind, encoding in (("text/plain", "quoted-printable"), ("image/png", "base64")):
+        message = crlf(f"Content-Type: {kind}; x=ü\n\n") + text + b"\xfc"
+        body = make_seven_bit(message).partition(b"\r\n\r\n")[2]
+        assert b"".join(decode_body(encoding, [body])) == text + b"\xfc"
+        assert all(len(line) <= 76 and not line.startswith(b"--") for line in body.split(b"\r\n"))
+
+
+@pytest.mark.parametrize(
+    ("body", "stays"), [(b"a" * 998 + b"\r\n", True), (b"a" * 999 + b"\r\n", False), (b"\r\n" + b"a" * 1001, False)]
+)
+def test_lines_that_are_too_long_are_encoded_as_well(body: bytes, stays: bool) -> None:
+    assert make_seven_bit(crlf("Subject: ü\n\n") + body).endswith(body) is stays
+
+
+def test_a_long_line_is_no_reason_to_return_what_is_damaged() -> None:
+    body = b"a" * 2000
+    assert make_seven_bit(crlf("Subject: ü\nContent-Type: multipart/mixed; boundary=b\n\n") + body).endswith(body)
+
+
+@pytest.mark.parametrize("beginning", ["X-Long: {}", 'To: "{}', "To: ({}", "To: <{}", "Content-Type: text/plain; a={}"])
+@pytest.mark.parametrize("repeated", ["a", '\\"', "\\(", "(", "<", ' "', ";a="])
+def test_fields_that_do_not_end_in_reasonable_time(beginning: str, repeated: str) -> None:
+    field = f"{beginning.format(repeated * 300_000)} ü\r\n".encode()
+    started = time.monotonic()
+    make_ascii(field, "")
+    assert time.monotonic() - started < 10
+
+
 def test_a_large_message_in_reasonable_time() -> None:
     message = b"\r\n" + "Grüße an alle, die es hören wollen.\r\n".encode() * 100_000
     started = time.monotonic()
     assert make_seven_bit(message).isascii()
     assert time.monotonic() - started < 10
+
+
+def test_a_large_attachment_that_is_in_order_costs_next_to_nothing() -> None:
+    """The search for long lines looks at few places: it may hold up everything else in the process."""
+    attachment = b"QUJD" * 19 + b"\r\n"
+    message = crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\n\nü\n--b\nContent-Transfer-Encoding: base64\n\n")
+    started = time.monotonic()
+    assert make_seven_bit(message + attachment * 400_000).endswith(attachment * 1000)
+    assert time.monotonic() - started < 2
