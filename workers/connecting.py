@@ -86,7 +86,7 @@ def run_marked(tools: WorkerTools, performers: Performers) -> int:
 def waiting_for(connection: int) -> int:
     """How many messages this Connection could send now, for the schedule's conditions."""
     sender = read_sender_of(connection)
-    return count_due(sender) if sender is not None and sender.enabled else 0
+    return count_due(sender.id) if sender is not None and sender.enabled else 0
 
 
 async def run_connection(run: BegunRun, owner: str, tools: WorkerTools, performers: Performers) -> Outcome:

@@ -41,7 +41,7 @@ async def run_sender(sender: SenderSettings, owner: str, log: TaskLog, tools: Wo
     run = await _prepare(sender, owner, log, tools)
     began = clock.now()
     feed = Feed(run, _taking(sender, owner, began))
-    log.expect(await tools.offload(count_due, sender))
+    log.expect(await tools.offload(count_due, sender.id))
     try:
         if sender.method is SendMethod.DIRECT:
             RESOLVERS.get(run.snapshot, sender.dns_servers, sender.dns_cache_size)

@@ -40,12 +40,12 @@ def clean_store(payload: Mapping[str, object]) -> None:
 
 
 def expire_queued(payload: Mapping[str, object]) -> None:
-    """What was to leave the outgoing queue by now, sent or not; and what waits there though nobody sends it."""
+    """What was to leave the outgoing queue by now, sent or not; and what waits there though nothing sends it."""
     now = clock.now()
     if deleted := delete_expired(now):
         log.info("deleted from the outgoing queue, for its time was over: %d recipients", deleted)
     if given_up := judge_unwanted(now):
-        log.warning("given up, for no Connection sends them: %d recipients", given_up)
+        log.warning("given up, for nothing sends them: %d recipients", given_up)
 
 
 def clean_records(payload: Mapping[str, object]) -> None:

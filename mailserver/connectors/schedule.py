@@ -89,6 +89,19 @@ def next_poll(items: Collection[Item], now: datetime, zone: tzinfo, situation: S
     return None
 
 
+def find_running(items: Collection[Item], now: datetime, zone: tzinfo, situation: Situation) -> frozenset[int]:
+    """The Connections that run sooner or later as things are now. Minute by minute: one item may deny another's."""
+    asked = [item for item in items if item.enabled and not item.deny]
+    wanted = frozenset[int]().union(*(_selected(item, situation) for item in asked))
+    left, minute = set(wanted), floor_minute(now)
+    for _ in range(LOOK_AHEAD_DAYS * DAY // MINUTE):
+        if not left:
+            break
+        left -= evaluate(items, minute, zone, situation)
+        minute += MINUTE
+    return wanted - left
+
+
 def next_fire(item: Item, after: datetime, zone: tzinfo) -> datetime | None:
     """The item's first moment after the one given; None when it has none."""
     if not item.enabled:

@@ -16,6 +16,7 @@ class AskedSender:
     """An enabled Sender, and what it says of messages (spec senders 7.1)."""
 
     id: int
+    connection: int
     name: str
     domain_filter: str
     default: bool
@@ -25,5 +26,5 @@ class AskedSender:
 def senders_in_order() -> tuple[AskedSender, ...]:
     """The enabled ones; the others take nothing, and stand in nobody's way."""
     rows = Sender.objects.filter(enabled=True).order_by("-connection__is_default", "connection_id")
-    columns = ("id", "connection__name", "domain_filter", "connection__is_default", "send_immediately")
+    columns = ("id", "connection_id", "connection__name", "domain_filter", "connection__is_default", "send_immediately")
     return tuple(AskedSender(*row) for row in rows.values_list(*columns))

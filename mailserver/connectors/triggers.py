@@ -23,7 +23,7 @@ from mailserver.config.stored import get_setting
 from mailserver.connectors.changes import changed
 from mailserver.connectors.models import Connection, ScheduleItem, ScheduleState
 from mailserver.connectors.runs import BESIDE, find_alive
-from mailserver.connectors.schedule import Item, Situation, evaluate, floor_minute, next_poll
+from mailserver.connectors.schedule import Item, Situation, evaluate, find_running, floor_minute, next_poll
 from mailserver.connectors.values import Cause
 
 CONNECT_NOW = "CONNECT.NOW"
@@ -122,6 +122,13 @@ def schedule_view() -> ScheduleView:
     paused = _is_paused(state)
     found = None if paused else next_poll(read_items(), clock.now(), time_zone(), situation())
     return ScheduleView(paused, state.paused_since, state.paused_by_file, found)
+
+
+def find_scheduled(waiting: Callable[[int], int]) -> frozenset[int]:
+    """The Connections that the schedule runs sooner or later as things are now: none while it is paused."""
+    if is_paused():
+        return frozenset()
+    return find_running(read_items(), clock.now(), time_zone(), situation(waiting))
 
 
 def read_items() -> list[Item]:

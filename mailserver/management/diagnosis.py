@@ -277,12 +277,9 @@ def check_connections() -> Findings:
             " server, or choose direct sending."
         )
         yield problem(f"{waiting} recipients wait. {text}") if waiting else note(text)
-    if unwanted := count_unwanted():
-        messages = "1 message waits" if unwanted == 1 else f"{unwanted} messages wait"
-        yield problem(
-            f"{messages} that no Connection sends: all are switched off for sending, or their domain filtering leaves"
-            " these messages out. Switch one on, or let its filtering take them."
-        )
+    for name, count in sorted(count_unwanted().items()):
+        messages = "1 message waits" if count == 1 else f"{count} messages wait"
+        yield problem(f"{messages} {_why_unwanted(name)}")
     for name in unlinked():
         yield note(f"{name} belongs to no Connection, and so never runs.")
     view = schedule_view()
@@ -293,6 +290,18 @@ def check_connections() -> Findings:
         yield note("The schedule runs nothing: mail is only collected when somebody connects by hand.")
     else:
         yield good(f"The schedule runs something next at {view.next_poll.astimezone(time_zone()):%H:%M on %d %B}.")
+
+
+def _why_unwanted(name: str) -> str:
+    if name:
+        return (
+            f"for the Connection {name}, which nothing runs. Put it into the schedule, resume the schedule if it is"
+            " paused, or have it send as soon as a message is waiting; 'manage.py connect' runs it once."
+        )
+    return (
+        "that no Connection sends: all are switched off for sending, or their domain filtering leaves these messages"
+        " out. Switch one on, or let its filtering take them."
+    )
 
 
 def check_stored_passwords() -> Findings:

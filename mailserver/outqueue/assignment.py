@@ -26,6 +26,11 @@ class Assignment:
         return next((sender for sender, filter_ in self._filters if filter_.attempts(facts)), None)
 
     @property
+    def asked(self) -> tuple[int, ...]:
+        """Those who may get something."""
+        return tuple(sender for sender, _ in self._filters)
+
+    @property
     def takes_everything(self) -> bool:
         """There is nothing that nobody takes."""
         return any(filter_.takes_everything for _, filter_ in self._filters)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 
 from mailserver import clock
-from mailserver.connectors.sender_order import senders_in_order
+from mailserver.connectors.sender_order import AskedSender, senders_in_order
 from mailserver.outqueue.assignment import Assignment
 from mailserver.outqueue.domain_filter import Facts
 from mailserver.outqueue.models import QueuedRecipient
@@ -104,25 +104,25 @@ COLUMNS = (
 )
 
 
-def current_assignment() -> Assignment:
-    """Of the Senders that there are now."""
-    return Assignment([(sender.id, sender.domain_filter) for sender in senders_in_order()])
+def make_assignment(senders: Iterable[AskedSender]) -> Assignment:
+    """Of the Senders in the order in which they are asked."""
+    return Assignment([(sender.id, sender.domain_filter) for sender in senders])
 
 
 def _belonging(choice: Choice) -> _Belonging | None:
     """What picks this Sender's rows out of some; None when there can be none."""
     if choice.sender is None:
         return iter
-    assignment = current_assignment()
+    assignment = make_assignment(senders_in_order())
     if assignment.gets_nothing(choice.sender):
         return None
     if assignment.gets_everything(choice.sender):
         return iter
-    return lambda rows: pick(rows, assignment, choice.sender)
+    return lambda rows: (row for row, taker in assign(rows, assignment) if taker == choice.sender)
 
 
-def pick(rows: list[Row], assignment: Assignment, sender: int | None) -> Iterator[Row]:
-    """Those rows (their COLUMNS) that this Sender takes; None: that nobody does."""
+def assign(rows: list[Row], assignment: Assignment) -> Iterator[tuple[Row, int | None]]:
+    """Each row (its COLUMNS), and which Sender takes it; None: nobody does."""
     now = clock.now()
     counts = _count_recipients({row[1] for row in rows})
     for row in rows:
@@ -139,8 +139,7 @@ def pick(rows: list[Row], assignment: Assignment, sender: int | None) -> Iterato
             subject=subject,
             header=lambda content=content: _read_header(content),  # type: ignore[misc]
         )
-        if assignment.sender_of(facts) == sender:
-            yield row
+        yield row, assignment.sender_of(facts)
 
 
 def _count_recipients(refs: Collection[str]) -> Counter[str]:

@@ -74,7 +74,7 @@ class QueuedRecipient(models.Model):
     """When the sender was told of the outcome, where a report was due."""
     finished = models.DateTimeField(null=True, db_index=True)
     sender = models.ForeignKey("connectors.Sender", on_delete=models.SET_NULL, null=True, related_name="+")
-    """Who is sending it now, or who sent it last."""
+    """Who is sending it now, who sent it last, or who would if something made him run."""
     claim = models.CharField(max_length=200, blank=True, db_index=True)
     """The lease holder that is sending it at the moment; empty when nobody is."""
 

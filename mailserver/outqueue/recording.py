@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from mailserver import clock
 from mailserver.connectors.values import SenderSettings
-from mailserver.journey.records import JourneyStepRecord
+from mailserver.journey.records import JourneyStep, JourneyStepRecord
 from mailserver.journey.services import record_steps
 from mailserver.outqueue.models import QueuedRecipient, SendAttempt
 from mailserver.outqueue.outcome import Action, Decision, RowState, decide, find_status
@@ -33,6 +33,9 @@ MAX_REPLY_CHARACTERS = 4000
 """Kept of a server's words. RFC 5321 §4.5.3.1.5 allows 512 octets a line; longer ones are seen in the wild."""
 NOBODY_SENDS = "451 4.4.4 No Connection of this server sends this message. An administrator has to look at this."
 """RFC 3463 §3.5: no next hop is known."""
+NOTHING_RUNS = "451 4.4.4 Nothing runs the Connection that sends this message. An administrator has to look at this."
+NOTED_BEFORE = timedelta(hours=1)
+"""Nobody's message is given up sooner after that was noted: a Sender may only be switched off while it is changed."""
 
 ROWS = Table(
     QueuedRecipient,
@@ -82,6 +85,11 @@ class _Stored:
             notify=read_notify(self.notify),
             warned=self.warned is not None,
         )
+
+    def is_due(self, now: datetime) -> bool:
+        """Not held, not taken by a Sender in this very moment, and not tried by one."""
+        free = self.status == QueuedRecipient.Status.WAITING and not self.claim
+        return free and all(moment is None or moment <= now for moment in (self.next_attempt, self.hold_until))
 
     def takes(self, attempt: Attempt, owner: str) -> bool:
         """A message that was sent counts in any case, unless that is known already."""
@@ -136,27 +144,45 @@ def _record(attempts: Sequence[Attempt], owner: str, sender: int | None, policy:
         _order_reports(tried)
 
 
-def record_unwanted(ids: Sequence[int], policies: Mapping[int, RetryPolicy], now: datetime) -> int:
-    """Nobody sends these: told and given up in the time of any other message, though nothing was tried. Says how many
+def record_unwanted(takers: Mapping[int, int | None], policies: Mapping[int, RetryPolicy], now: datetime) -> int:
+    """Nothing sends these: told and given up in the time of any other message, though nothing was tried. Says how many
     were given up.
 
-    `policies` has those of the Senders, of which the one counts that tried it last. What waits stays due, so that it
-    leaves as soon as a Sender takes it.
+    `takers` says who would send each if something made him run, and `policies` has the Senders' timetables: his
+    counts, or that of who tried it last. What waits stays due, so that it leaves as soon as somebody sends it.
     """
     with transaction.atomic():
-        judged = []
-        for row in _lock(set(ids), _ALL).values():
-            if row.status != QueuedRecipient.Status.WAITING or row.claim:
-                continue  # Held, or taken by a Sender in this very moment.
-            attempt = Attempt(row.id, AttemptResult.DEFERRED, NOBODY_SENDS, remote=False, reached=False)
-            policy = replace(policies.get(row.sender_id or 0, RetryPolicy()), minutes=(1,))
-            decision = decide(attempt, row.state(now), policy, now)
-            judged.append(_Recorded(attempt, row, replace(decision, next_attempt=None)))
-        news = [one for one in judged if one.decision.finished or one.row.last_reply != NOBODY_SENDS]
+        rows = [row for row in _lock(set(takers), _ALL).values() if row.is_due(now)]
+        judged = [_judge(row, takers[row.id], policies, now) for row in rows]
+        news = [one for one in judged if one.decision.finished or one.row.last_reply != one.attempt.reply]
         ROWS.update(_row(one, now) for one in news)
+        _assign([one.row.id for one in news], takers)
         record_steps(step for one in news for step in _steps(one, now))
-        _order_reports(judged)
+        ordered = _find_ordered(warnings=True) if any(one.decision.report for one in judged) else frozenset()
+        _order_reports(one for one in judged if one.decision.finished or one.row.ref not in ordered)
     return sum(one.decision.finished for one in judged)
+
+
+def _judge(row: _Stored, taker: int | None, policies: Mapping[int, RetryPolicy], now: datetime) -> _Recorded:
+    reply = NOBODY_SENDS if taker is None else NOTHING_RUNS
+    attempt = Attempt(row.id, AttemptResult.DEFERRED, reply, remote=False, reached=False)
+    policy = replace(policies.get(taker or row.sender_id or 0, RetryPolicy()), minutes=(1,))
+    decision = decide(attempt, row.state(now), policy, now)
+    noted = row.last_attempt if row.last_reply == reply else None
+    if decision.finished and (noted is None or noted > now - NOTED_BEFORE):
+        decision = Decision(None, row.tries, step=JourneyStep.DEFERRED)
+    return _Recorded(attempt, row, replace(decision, next_attempt=None))
+
+
+def _assign(ids: Iterable[int], takers: Mapping[int, int | None]) -> None:
+    """By whose timetable it is given up, its report is to say."""
+    by_taker: dict[int, list[int]] = {}
+    for id_ in ids:
+        if (taker := takers[id_]) is not None:
+            by_taker.setdefault(taker, []).append(id_)
+    for taker, own in by_taker.items():
+        for chunk in in_chunks(own):
+            QueuedRecipient.objects.filter(pk__in=chunk).update(sender_id=taker)
 
 
 def _lock(ids: set[int], columns: Sequence[str]) -> dict[int, _Stored]:
@@ -219,7 +245,14 @@ def order_report(ref: str, action: Action, rows: Sequence[int], *, not_before: d
     work.request(REPORT, {"ref": ref, "action": action.value, "rows": list(rows)}, not_before=not_before)
 
 
-def find_untold() -> set[str]:
+def find_untold() -> frozenset[str]:
     """Refs of messages of whose outcome somebody is still to be told; a warning is none."""
+    return _find_ordered(warnings=False)
+
+
+def _find_ordered(*, warnings: bool) -> frozenset[str]:
+    """Refs of messages of which a warning, or another report, is still to be written."""
     payloads = work.list_payloads(REPORT)
-    return {str(payload["ref"]) for payload in payloads if payload.get("action") != Action.DELAYED}
+    return frozenset(
+        str(payload["ref"]) for payload in payloads if (payload.get("action") == Action.DELAYED) is warnings
+    )

@@ -92,10 +92,10 @@ def has_due_lan() -> bool:
     return due(Route.LAN, clock.now()).exists() or _is_abandoned(Route.LAN)
 
 
-def count_due(sender: SenderSettings | None = None) -> int:
+def count_due(sender: int | None = None) -> int:
     """Messages that could be sent now, by this Sender or by any: what a schedule item's minimum is compared with."""
     if sender is not None:
-        chosen = choose(Choice(Route.SENDERS, sender.id, SendingOrder()), None, None, ())
+        chosen = choose(Choice(Route.SENDERS, sender, SendingOrder()), None, None, ())
         return len({ref for _, ref in chosen})
     return due(Route.SENDERS, clock.now()).order_by().values("ref").distinct().count()
 

@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""Messages that no Sender takes: all are switched off, or their domain filtering leaves these messages out.
+"""Messages that nothing sends: no Sender takes them, or the one that does never runs.
 
-Nobody would ever try them, so that nobody would tell their senders either. They are looked at from time to time, and
-get the warning and the failure report that a message gets whose server cannot be reached.
+All are switched off, or their domain filtering leaves these messages out; or the Connection is in no schedule, or the
+schedule is paused. Nobody would ever try them, so that nobody would tell their senders either. They are looked at from
+time to time, and get the warning and the failure report that a message gets whose server cannot be reached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import cache
 
 from django.db.models import F
 
 from mailserver import clock
 from mailserver.connectors.reading import read_senders
-from mailserver.outqueue.choosing import COLUMNS, WINDOW, Row, current_assignment, due, in_sending_order, pick
+from mailserver.connectors.sender_order import AskedSender, senders_in_order
+from mailserver.connectors.triggers import find_scheduled
+from mailserver.leases import services as leases
+from mailserver.outqueue.assignment import Assignment
+from mailserver.outqueue.choosing import COLUMNS, WINDOW, Row, assign, due, in_sending_order, make_assignment
 from mailserver.outqueue.ordering import SendingOrder
 from mailserver.outqueue.recording import policy_of, record_unwanted
-from mailserver.outqueue.taking import give_back_for_the_gone
+from mailserver.outqueue.taking import count_due, give_back_for_the_gone, sender_lease
 from mailserver.outqueue.values import Route
 
 MOST_LOOKED_AT = 10_000
@@ -25,15 +32,38 @@ MOST_LOOKED_AT = 10_000
 
 
 def judge_unwanted(now: datetime) -> int:
-    """Note it of those that no Sender takes, and have their senders told in time; says how many were given up."""
-    assignment = current_assignment()
-    if assignment.takes_everything:
+    """Note it of those that nothing sends, and have their senders told in time; says how many were given up."""
+    senders = senders_in_order()
+    assignment = make_assignment(senders)
+    idle = _find_idle(senders, assignment)
+    if assignment.takes_everything and not idle:
         return 0
     give_back_for_the_gone()
     policies = {sender.id: policy_of(sender) for sender in read_senders()}
-    return sum(
-        record_unwanted([row[0] for row in pick(rows, assignment, None)], policies, now) for rows in _windows(now)
-    )
+    given_up = 0
+    for rows in _windows(now):
+        takers = {row[0]: taker for row, taker in assign(rows, assignment) if taker is None or taker in idle}
+        given_up += record_unwanted(takers, policies, now)
+    return given_up
+
+
+def _find_idle(senders: Iterable[AskedSender], assignment: Assignment) -> dict[int, AskedSender]:
+    """Senders of which nothing makes a run: not what comes in, not the schedule; and which do not run now either."""
+    slow = {sender.id: sender for sender in senders if sender.id in assignment.asked and not sender.send_immediately}
+    if not slow:
+        return {}
+    sender_of = {sender.connection: sender.id for sender in slow.values()}
+
+    @cache
+    def waiting(connection: int) -> int:
+        return count_due(sender_of[connection]) if connection in sender_of else 0
+
+    scheduled = find_scheduled(waiting)
+    return {
+        number: sender
+        for number, sender in slow.items()
+        if sender.connection not in scheduled and leases.find_holder(sender_lease(number)) is None
+    }
 
 
 def _windows(now: datetime) -> Iterator[list[Row]]:
@@ -48,7 +78,13 @@ def _windows(now: datetime) -> Iterator[list[Row]]:
         yield window
 
 
-def count_unwanted() -> int:
-    """Messages that could be sent now and that no Sender takes, among the first MOST_LOOKED_AT recipients."""
+def count_unwanted() -> Counter[str]:
+    """Messages that could be sent now and that nothing sends, by the name of the Connection that would; empty: none
+    would. Among the first MOST_LOOKED_AT recipients."""
+    senders = senders_in_order()
+    assignment = make_assignment(senders)
+    idle = _find_idle(senders, assignment)
+    names: dict[int | None, str] = {None: "", **{number: sender.name for number, sender in idle.items()}}
     rows = in_sending_order(due(Route.SENDERS, clock.now()), SendingOrder()).values_list(*COLUMNS)
-    return len({row[1] for row in pick(list(rows[:MOST_LOOKED_AT]), current_assignment(), None)})
+    found = assign(list(rows[:MOST_LOOKED_AT]), assignment)
+    return Counter(name for name, _ in {(names[taker], row[1]) for row, taker in found if taker in names})

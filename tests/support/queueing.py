@@ -45,7 +45,10 @@ def row(id_: int) -> QueuedRecipient:
 
 def make_sender(*, default: bool = False, **settings: Any) -> SenderSettings:
     """A Connection with its Sender; what is not told has its default."""
-    columns = {name: value for name, value in settings.items() if name in ("domain_filter", "enabled")}
+    columns = {
+        name: value for name, value in settings.items() if name in ("domain_filter", "enabled", "send_immediately")
+    }
+    columns = {"send_immediately": True, **columns}
     connection = Connection.objects.create(name=f"Connection {next(_numbers)}", is_default=default)
     sender = Sender.objects.create(connection=connection, **columns)
     plain = SenderSettings(

@@ -166,3 +166,5 @@ def test_doctor_says_what_is_missing(tmp_path: Path, settings: Any) -> None:
         "1 message waits that no Connection sends: all are switched off for sending, or their domain filtering leaves"
         " these messages out. Switch one on, or let its filtering take them.",
     )
+    services.update_connection(Connection.objects.get().pk, sender={"domain_filter": "", "send_immediately": False})
+    assert findings()[0][1].startswith("1 message waits for the Connection Internet, which nothing runs.")

@@ -107,7 +107,7 @@ def test_what_is_not_to_be_sent_now(columns: dict[str, object], still_clock: Sti
     shifted = {name: clock.now() + value if isinstance(value, timedelta) else value for name, value in columns.items()}
     make_queued(**shifted)
     assert not has_due(sender)
-    assert count_due() == count_due(sender) == 0
+    assert count_due() == count_due(sender.id) == 0
     assert take(sender, "me", 10) == []
 
 
@@ -116,7 +116,7 @@ def test_its_time_comes(sender: SenderSettings, still_clock: StillClock) -> None
     make_queued(next_attempt=clock.now() + timedelta(minutes=5), hold_until=clock.now() + timedelta(minutes=2))
     still_clock.advance(minutes=5)
     assert has_due(sender)
-    assert count_due() == count_due(sender) == 1
+    assert count_due() == count_due(sender.id) == 1
     assert len(take(sender, "me", 10)) == 1
 
 

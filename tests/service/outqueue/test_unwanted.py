@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What no Sender takes: noted, warned of and given up in the time of any other message."""
+"""What no Sender takes, or one that nothing runs: noted, warned of and given up in the time of any other message."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from datetime import timedelta
 import pytest
 
 from mailserver import clock
-from mailserver.connectors.models import Sender
+from mailserver.connectors.models import ScheduleItem, Sender
+from mailserver.connectors.triggers import pause_schedule, resume_schedule
+from mailserver.connectors.values import SenderSettings
 from mailserver.journey.models import JourneyEvent
 from mailserver.leases import services as leases
 from mailserver.outqueue import unwanted
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.outqueue.outcome import Action
-from mailserver.outqueue.recording import NOBODY_SENDS, REPORT
+from mailserver.outqueue.recording import NOBODY_SENDS, NOTHING_RUNS, REPORT, record_unwanted
 from mailserver.outqueue.reporting import find_due_reports
 from mailserver.outqueue.taking import has_due
 from mailserver.outqueue.unwanted import count_unwanted, judge_unwanted
 from mailserver.work.models import WorkItem
-from tests.support.queueing import make_queued, make_sender, row
+from tests.support.queueing import lease_sender, make_queued, make_sender, row
 from tests.support.still_clock import StillClock
 from workers.housekeeping import expire_queued
 
@@ -39,13 +41,15 @@ def journey(id_: int) -> list[tuple[str, str]]:
 
 def test_what_no_sender_takes_is_counted() -> None:
     make_queued("x@a.example")
-    assert count_unwanted() == 1
+    assert count_unwanted() == {"": 1}
     sender = make_sender(domain_filter="Attempt: ToDomain = a.example")
-    assert count_unwanted() == 0
+    assert count_unwanted() == {}
     make_queued("x@a.example", "x@b.example", "y@b.example")
-    assert count_unwanted() == 1
+    assert count_unwanted() == {"": 1}
+    Sender.objects.filter(pk=sender.id).update(send_immediately=False)
+    assert count_unwanted() == {"": 1, sender.name: 2}
     Sender.objects.filter(pk=sender.id).update(enabled=False)
-    assert count_unwanted() == 2
+    assert count_unwanted() == {"": 2}
 
 
 def test_it_is_noted_once_and_stays_due(still_clock: StillClock) -> None:
@@ -92,7 +96,9 @@ def test_the_timetable_is_that_of_the_sender_that_tried_it(still_clock: StillClo
     Sender.objects.filter(pk=sender.id).update(give_up_hours=5)
     (tried,) = make_queued(sender_id=sender.id, last_reply="450 busy")
     (untried,) = make_queued()
-    still_clock.advance(hours=5)
+    still_clock.advance(hours=3, minutes=59)
+    assert judge_unwanted(clock.now()) == 0
+    still_clock.advance(hours=1, minutes=1)
     assert judge_unwanted(clock.now()) == 1
     assert [row(id_).status for id_ in (tried, untried)] == ["failed", "waiting"]
 
@@ -143,3 +149,111 @@ def test_a_long_queue_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch, sti
         noted.append(QueuedRecipient.objects.exclude(last_reply="").count())
         still_clock.advance(minutes=1)
     assert noted[0] < noted[1] < noted[2] == len(ids)
+
+
+# ---------------------------------------------------------------- what a Sender takes that nothing runs
+
+
+def put_into_schedule(sender: SenderSettings, **columns: object) -> None:
+    ScheduleItem.objects.create(**columns).connections.add(sender.connection)
+
+
+def test_what_nothing_runs_is_told_in_the_time_of_its_sender(still_clock: StillClock) -> None:
+    sender = make_sender(send_immediately=False)
+    Sender.objects.filter(pk=sender.id).update(give_up_hours=48, warn_hours=2)
+    (id_,) = make_queued()
+    assert judge_unwanted(clock.now()) == 0
+    assert (row(id_).last_reply, row(id_).next_attempt, row(id_).status) == (NOTHING_RUNS, None, "waiting")
+    still_clock.advance(hours=2)
+    judge_unwanted(clock.now())
+    assert orders() == [("delayed", [id_])]
+    (due,) = find_due_reports(row(id_).ref, Action.DELAYED, [id_])
+    assert due.expires == row(id_).queued + timedelta(hours=48)
+    QueuedRecipient.objects.filter(pk=id_).update(warned=clock.now())
+    still_clock.advance(hours=46)
+    assert judge_unwanted(clock.now()) == 1
+    assert orders() == [("delayed", [id_]), ("failed", [id_])]
+    assert journey(id_) == [("deferred", NOTHING_RUNS), ("bounced", NOTHING_RUNS)]
+
+
+def test_what_the_schedule_runs_is_left_alone(still_clock: StillClock) -> None:
+    sender = make_sender(send_immediately=False)
+    put_into_schedule(sender, days="7")
+    (id_,) = make_queued(queued=clock.now() - timedelta(days=9))
+    assert judge_unwanted(clock.now()) == 0
+    assert (row(id_).last_reply, count_unwanted()) == ("", {})
+    pause_schedule()
+    judge_unwanted(clock.now())
+    assert (row(id_).last_reply, count_unwanted()) == (NOTHING_RUNS, {sender.name: 1})
+    resume_schedule()
+    still_clock.advance(hours=9)
+    assert (judge_unwanted(clock.now()), row(id_).status) == (0, "waiting")
+
+
+@pytest.mark.usefixtures("still_clock")
+def test_too_few_for_the_schedule_wait_in_vain() -> None:
+    sender = make_sender(send_immediately=False)
+    put_into_schedule(sender, minimum_messages=2)
+    make_queued()
+    assert count_unwanted() == {sender.name: 1}
+    make_queued()
+    assert count_unwanted() == {}
+
+
+@pytest.mark.usefixtures("still_clock")
+def test_what_somebody_sends_by_hand_is_left_alone() -> None:
+    sender = make_sender(send_immediately=False)
+    lease_sender(sender)
+    (id_,) = make_queued()
+    judge_unwanted(clock.now())
+    assert row(id_).last_reply == ""
+
+
+@pytest.mark.usefixtures("still_clock")
+def test_a_sender_behind_one_for_everything_has_nothing_to_wait_for_it() -> None:
+    make_sender()
+    make_sender(send_immediately=False)
+    (id_,) = make_queued()
+    judge_unwanted(clock.now())
+    assert (row(id_).last_reply, count_unwanted()) == ("", {})
+
+
+# ---------------------------------------------------------------- never too early, never too often
+
+
+def test_nothing_is_given_up_because_a_sender_is_off_for_a_moment(still_clock: StillClock) -> None:
+    """A limit of recipients may keep messages here for longer than that, with nobody to blame."""
+    sender = make_sender(enabled=False)
+    (id_,) = make_queued(queued=clock.now() - timedelta(days=9), reverse_path="")
+    for _ in range(2):
+        assert judge_unwanted(clock.now()) == 0
+        still_clock.advance(minutes=1)
+    Sender.objects.filter(pk=sender.id).update(enabled=True)
+    assert judge_unwanted(clock.now()) == 0
+    Sender.objects.filter(pk=sender.id).update(enabled=False)
+    still_clock.advance(minutes=58)
+    assert (judge_unwanted(clock.now()), row(id_).status) == (1, "failed")
+
+
+def test_a_warning_is_ordered_once_while_it_cannot_be_written(still_clock: StillClock) -> None:
+    (id_,) = make_queued()
+    judge_unwanted(clock.now())
+    still_clock.advance(hours=4)
+    for _ in range(3):
+        judge_unwanted(clock.now())
+        still_clock.advance(minutes=1)
+    assert orders() == [("delayed", [id_])]
+
+
+TRIED = [{"next_attempt": timedelta(minutes=5), "last_reply": "450 later"}, {"status": "held"}, {"claim": "me"}]
+
+
+@pytest.mark.parametrize("columns", TRIED)
+def test_what_happens_in_the_very_moment_counts(columns: dict[str, object], still_clock: StillClock) -> None:
+    """A Sender was switched on, tried it and deferred it, between the look and the note."""
+    shifted = {name: clock.now() + value if isinstance(value, timedelta) else value for name, value in columns.items()}
+    (id_,) = make_queued(**shifted)
+    assert record_unwanted({id_: None}, {}, clock.now()) == 0
+    now = row(id_)
+    assert {name: getattr(now, name) for name in shifted} == shifted
+    assert journey(id_) == []

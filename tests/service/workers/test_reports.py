@@ -117,6 +117,7 @@ def test_work_that_is_done_again_tells_nobody_twice(sender: SenderSettings, tool
 
 def test_what_nobody_sends_comes_back(tools: WorkerTools, still_clock: StillClock) -> None:
     make_queued()
+    judge_unwanted(clock.now())
     still_clock.advance(hours=72)
     assert judge_unwanted(clock.now()) == 1
     assert do_reports(tools) == 1

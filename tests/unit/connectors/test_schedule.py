@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailserver.connectors.schedule import Item, Situation, evaluate, fires, next_fire, next_poll
+from mailserver.connectors.schedule import Item, Situation, evaluate, find_running, fires, next_fire, next_poll
 
 LONDON = ZoneInfo("Europe/London")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -49,6 +49,25 @@ HOURLY_DENY = Item(2, deny=True, every_minutes=60)
 @pytest.mark.parametrize(("text", "expected"), [("09:55", {2}), ("10:00", set()), ("10:05", {2}), ("10:04", set())])
 def test_the_documented_example_of_a_deny_item(text: str, expected: set[int]) -> None:
     assert run_at([FIVE, HOURLY_DENY], f"2026-11-25 {text}") == expected
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([], set()),
+        ([Item(1, frozenset({2})), Item(2, to_default=True)], {1, 2}),
+        ([Item(1, frozenset({2}), enabled=False)], set()),
+        ([Item(1, frozenset({2}), days=frozenset({2}), once_at=time(9, 0))], {2}),
+        ([Item(1, frozenset({2}), days=frozenset())], set()),
+        ([FIVE, HOURLY_DENY], {2}),
+        ([FIVE, Item(2, deny=True, every_minutes=5)], set()),
+        ([FIVE, Item(2, deny=True, every_minutes=1, enabled=False)], {2}),
+        ([Item(1, frozenset({2, 3}), minimum_messages=3)], {3}),
+    ],
+)
+def test_which_connections_run_sooner_or_later(items: list[Item], expected: set[int]) -> None:
+    situation = Situation(ALL.connections, ALL.defaults, waiting=lambda connection: connection)
+    assert find_running(items, at("2026-11-25 10:02"), LONDON, situation) == expected
 
 
 @pytest.mark.parametrize(
