@@ -16,6 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 
 from mailserver.project.environment import database_config, read_environment
+from mailserver.project.sqlite import base
 
 pytestmark = pytest.mark.django_db
 
@@ -82,6 +83,36 @@ def test_whoever_waits_for_the_lock_gets_it(file: Path, neighbour: sqlite3.Conne
 def test_patience_has_an_end(file: Path, neighbour: sqlite3.Connection, how: Write) -> None:
     with closing(connect(file, timeout=0.01)) as database, pytest.raises(OperationalError, match="locked"):
         how(database)
+
+
+def test_many_rows_are_written_once_also_when_another_process_comes_between(
+    file: Path, neighbour: sqlite3.Connection
+) -> None:
+    neighbour.execute("ROLLBACK")
+
+    class Second:
+        """Bound for the first time it lets the neighbour write, for the second time it has it end."""
+
+        def __conform__(self, _: object) -> str:
+            neighbour.execute("COMMIT" if neighbour.in_transaction else "BEGIN IMMEDIATE")
+            return "second"
+
+    with closing(connect(file, timeout=1)) as database, database.cursor() as cursor:
+        cursor.executemany("INSERT INTO note VALUES (%s)", [["first"], [Second()]])
+        assert cursor.execute("SELECT text FROM note").fetchall() == [("first",), ("second",)]
+
+
+def test_nobody_waits_for_what_an_unfinished_query_cannot_see(
+    file: Path, neighbour: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neighbour.executemany("INSERT INTO note VALUES (?)", [["x"]] * 1000)
+    neighbour.execute("COMMIT")
+    monkeypatch.setattr(base.time, "sleep", lambda _: pytest.fail("it waits"))
+    with closing(connect(file)) as database, database.cursor() as cursor:
+        cursor.execute("SELECT text FROM note")
+        neighbour.execute("INSERT INTO note VALUES ('y')")
+        with pytest.raises(OperationalError, match="locked"):
+            write(database)
 
 
 def test_readers_wait_for_nobody(file: Path, neighbour: sqlite3.Connection) -> None:

@@ -17,8 +17,9 @@ from django.db.backends.sqlite3 import base
 
 FIRST_PAUSE_SECONDS = 0.0002
 LONGEST_PAUSE_SECONDS = 0.001
-PRIMARY_CODE = 0xFF
-"""SQLite's extended result codes have the plain one in their last byte."""
+WAITED_FOR = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY))
+"""Not SQLITE_BUSY_SNAPSHOT: others have written since an unfinished query of this connection began, and what it sees
+stays old however long one waits."""
 
 
 class Cursor(base.SQLiteCursorWrapper):
@@ -30,8 +31,13 @@ class Cursor(base.SQLiteCursorWrapper):
         return self._when_free(lambda: super(Cursor, self).execute(query, params))
 
     def executemany(self, query: str, params: Any) -> Self:
-        rows = list(params)
-        return self._when_free(lambda: super(Cursor, self).executemany(query, rows))
+        """Outside a transaction each row is one by itself: those before it are written, and must not be again."""
+        if self.connection.in_transaction:
+            super().executemany(query, params)
+        else:
+            for row in params:
+                self.execute(query, row)
+        return self
 
     def _when_free(self, run: Callable[[], object]) -> Self:
         """Within a transaction nothing is tried again: it has its lock, or must be begun anew."""
@@ -41,7 +47,7 @@ class Cursor(base.SQLiteCursorWrapper):
                 run()
                 return self
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & PRIMARY_CODE != sqlite3.SQLITE_BUSY or self.connection.in_transaction:
+                if error.sqlite_errorcode not in WAITED_FOR or self.connection.in_transaction:
                     raise
                 deadline = deadline or time.monotonic() + self.patience_seconds
                 if time.monotonic() >= deadline:
