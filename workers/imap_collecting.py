@@ -48,6 +48,7 @@ OTHERS_MARKED = (
     "Somebody else has marked messages in {folder} as deleted, and the server can only remove all of them together:"
     " what was collected is marked, too, and goes with them."
 )
+RENUMBERED = "The provider has numbered the messages in {folder} anew meanwhile: they are moved in the next run."
 FAILURES = (ImapFailure, CannotConnect, NoToken)
 
 
@@ -397,7 +398,8 @@ class _Session:
         if not ids:
             return marked
         there = await self._client.find_in(self._collector.move_to, set(ids.values()))
-        await self._client.select(folder.name)
+        if (await self._client.select(folder.name)).uid_validity != folder.selected.uid_validity:
+            raise ImapFailure(RENUMBERED.format(folder=folder.name))
         found = set()
         for key, message_id in ids.items():
             copy = message_id, folder.listed[key].size

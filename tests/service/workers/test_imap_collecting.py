@@ -172,6 +172,35 @@ def test_a_move_that_did_not_begin_is_made_up_for(office: CollectingOffice, remo
     assert len(remote.folders["Collected"].messages) == 4
 
 
+def test_nothing_is_removed_by_numbers_that_hold_no_longer(
+    office: CollectingOffice, remote: RemoteImap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is opened again after the look into the target, and the provider may have changed its UIDVALIDITY."""
+    remote.capabilities = "IMAP4rev1 AUTH=PLAIN UIDPLUS"
+    fill(remote.inbox, 2)
+    remote.cut_after = b"UID STORE"
+    changes = {"after": "move", "move_to": "Collected"}
+    run(office, remote, **changes)
+    remote.cut_after, find_in = b"", ImapClient.find_in
+
+    async def find_while_it_is_repaired(client: ImapClient, *arguments: Any) -> Any:
+        found = await find_in(client, *arguments)
+        remote.inbox.rebuild()
+        return found
+
+    monkeypatch.setattr(ImapClient, "find_in", find_while_it_is_repaired)
+    remote.told.clear()
+    result = run(office, remote, **changes)
+    assert (
+        result.text == "The provider has numbered the messages in INBOX anew meanwhile: they are moved in the next run."
+    )
+    assert (len(remote.inbox.uids), remote.count(b"UID STORE")) == (2, 0)
+    monkeypatch.undo()
+    assert run(office, remote, **changes) == TaskResult(Outcome.OK)
+    assert (remote.inbox.uids, len(remote.folders["Collected"].messages)) == ([], 2)
+    assert len(office.subjects("alice")) == 2
+
+
 def test_what_can_only_be_marked_is_copied_once(office: CollectingOffice, remote: RemoteImap) -> None:
     """Without UIDPLUS, while somebody else's marks keep us from EXPUNGE."""
     remote.capabilities = "IMAP4rev1 AUTH=PLAIN"
