@@ -28,10 +28,12 @@ _IN_QUEUE = Q(status__in=(QueuedRecipient.Status.WAITING, QueuedRecipient.Status
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What came of it. `held` are those that waited before; `gone` are on the wire, or have left by now."""
+    """What came of it. `held` are those that waited before; `gone` are on the wire, or have left by now. `pending` are
+    those of them that will be held if they come back."""
 
     held: frozenset[int] = frozenset()
     gone: frozenset[int] = frozenset()
+    pending: frozenset[int] = frozenset()
 
 
 def recall(ids: Collection[int], *, hold_all: bool = False) -> Recalled:
@@ -49,10 +51,13 @@ def recall(ids: Collection[int], *, hold_all: bool = False) -> Recalled:
     while any(_claimed(chunk).exists() for chunk in in_chunks(sorted(waited))) and time.monotonic() < until:
         time.sleep(LOOK_SECONDS)
     back = _back(waited)
-    if not hold_all:
-        for chunk in in_chunks(sorted(id_ for id_, was_waiting in waited.items() if was_waiting and id_ not in back)):
-            _claimed(chunk).update(status=QueuedRecipient.Status.WAITING)
-    return Recalled(frozenset(id_ for id_ in back if waited[id_]), frozenset(waited) - back)
+    newly = frozenset(id_ for id_, was_waiting in waited.items() if was_waiting)
+    gone = frozenset(waited) - back
+    if hold_all:
+        return Recalled(newly & back, gone, newly & gone)
+    for chunk in in_chunks(sorted(newly & gone)):
+        _claimed(chunk).update(status=QueuedRecipient.Status.WAITING)
+    return Recalled(newly & back, gone)
 
 
 def count_being_sent(ids: Collection[int]) -> int:

@@ -152,9 +152,19 @@ def hold(ids: Collection[int]) -> int:
     What is being sent at this moment is held only if that fails.
     """
     recalled = recall(ids, hold_all=True)
+    if recalled.pending:
+        _note_pending(recalled.pending)
     new = Q(status=QueuedRecipient.Status.WAITING) | Q(pk__in=recalled.held)
     free = set(ids) - recalled.gone
     return _change(free, new, JourneyStep.HELD, lambda rows: rows.update(status=QueuedRecipient.Status.HELD))
+
+
+def _note_pending(ids: Collection[int]) -> None:
+    """Nobody else would ever say why it stayed here."""
+    with transaction.atomic():
+        rows = _lock_all(ids, Q(status=QueuedRecipient.Status.HELD))
+        _record(rows, JourneyStep.HELD, "It is being sent at this moment, and is held if that fails")
+        transaction.on_commit(_publish)
 
 
 def release(ids: Collection[int]) -> int:

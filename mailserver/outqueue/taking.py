@@ -68,10 +68,10 @@ def give_back(owner: str, ids: Collection[int] | None = None) -> int:
     return sum(claimed.filter(pk__in=chunk).update(claim="") for chunk in in_chunks(list(ids)))
 
 
-def find_held(owner: str) -> list[int]:
-    """What this holder has taken and somebody has held since."""
-    held = QueuedRecipient.objects.filter(claim=owner, status=QueuedRecipient.Status.HELD).order_by()
-    return list(held.values_list("pk", flat=True))
+def find_claimed(owner: str) -> dict[int, bool]:
+    """What is this holder's by now, and whether it may still be sent: nobody has held it since it was taken."""
+    claimed = QueuedRecipient.objects.filter(claim=owner).order_by().values_list("pk", "status")
+    return {id_: status == QueuedRecipient.Status.WAITING for id_, status in claimed}
 
 
 def give_back_for_the_gone() -> int:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a run has taken from the queue, so that nothing is begun that was held or deleted more than a moment ago.
 
-Many messages are taken ahead, and some wait long for their turn. Once a second the run asks which of its own were held
-meanwhile, with one query for all of them, and gives back those that are not on the wire; who held them waits for that
-(`outqueue.recalling`).
+Many messages are taken ahead, and some wait long for their turn. Once a second the run asks which of them are still its
+own, with one query for all of them, and gives back those that were held and are not on the wire; who held them waits
+for that (`outqueue.recalling`). What is not its own any more somebody else may be sending: a worker that stood still
+for longer than its lease finds that out here, before it sends anything twice.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Collection, Iterable
 
 from mailserver.errors import MailError
-from mailserver.outqueue.taking import find_held, give_back
+from mailserver.outqueue.taking import find_claimed, give_back
 from mailserver.outqueue.values import QueuedOne
 from protocols.net.offload import Offload
 
@@ -77,10 +78,16 @@ class Claims:
 
     async def _look(self) -> None:
         now = time.monotonic()
-        held = await self._offload(find_held, self._owner)
+        asked = {id_: taken for id_, taken in self._taken.items() if taken[1] < now}
+        claimed = await self._offload(find_claimed, self._owner)
         self._looked = now
-        back = [id_ for id_ in held if id_ not in self._begun]
-        self.end(back)
+        lost = [
+            id_
+            for id_, taken in asked.items()
+            if not claimed.get(id_, False) and id_ not in self._begun and self._taken.get(id_) is taken
+        ]
+        self.end(lost)
+        back = [id_ for id_ in lost if id_ in claimed]
         if back:
             await self._offload(give_back, self._owner, back)
 

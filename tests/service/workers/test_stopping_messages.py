@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mailserver.journey.models import JourneyEvent
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.outqueue.services import delete, delete_and_notify, hold
 from tests.support.dns_server import DnsServer
@@ -76,3 +77,5 @@ def test_what_is_on_the_wire_is_held_should_it_fail(office: SendingOffice) -> No
     assert changed == [0, 0]
     assert statuses(ids) == ["held"]
     assert replies(ids) == ["450 4.2.0 not now"]
+    kinds = list(JourneyEvent.objects.order_by("pk").values_list("kind", flat=True))
+    assert kinds == ["held", "deferred"], "its journey says why it stays here"

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from mailserver.errors import Kind, MailError
-from mailserver.outqueue.taking import find_held
+from mailserver.outqueue.taking import find_claimed
 from mailserver.outqueue.values import QueuedOne
 from mailserver.values import Address
 from workers.sending import claims
@@ -22,6 +22,7 @@ class Queue:
 
     def __init__(self) -> None:
         self.held: list[int] = []
+        self.lost: list[int] = []
         self.given_back: list[int] = []
         self.looks = 0
         self.away = False
@@ -29,9 +30,10 @@ class Queue:
     async def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
         if self.away:
             raise MailError(Kind.UNAVAILABLE, "the database is away")
-        if function is find_held:
+        if function is find_claimed:
             self.looks += 1
-            return [id_ for id_ in self.held if id_ not in self.given_back]
+            gone = {*self.given_back, *self.lost}
+            return {id_: id_ not in self.held for id_ in range(10) if id_ not in gone}
         self.given_back += args[1]
         return len(args[1])
 
@@ -92,11 +94,44 @@ async def test_what_was_given_back_and_taken_again_is_begun_once(
     taken.take([before])
     queue.held = [1]
     assert await taken.begin([before]) == ()
+    queue.held, queue.given_back = [], []
     taken.take([now])
     assert await taken.begin([before]) == ()
     assert await taken.begin([now]) == (now,)
     taken.end([1])
     assert await taken.begin([now]) == ()
+
+
+async def test_what_somebody_else_has_by_now_is_not_begun(
+    queue: Queue, taken: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This worker stood still for longer than its lease, or the message was deleted."""
+    monkeypatch.setattr(claims, "SURE_SECONDS", 0.0)
+    first, second = one(1), one(2)
+    taken.take([first, second])
+    queue.lost = [1]
+    assert await taken.begin([first, second]) == (second,)
+    assert queue.given_back == []
+
+
+async def test_what_is_taken_during_a_look_is_nobody_elses(
+    queue: Queue, taken: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look may not have seen it yet."""
+    monkeypatch.setattr(claims, "SURE_SECONDS", 0.0)
+    first, later = one(1), one(77)
+    taken.take([first])
+    look = queue.__class__.__call__
+
+    async def look_while_more_is_taken(asked: Queue, function: Callable[..., Any], *args: Any) -> Any:
+        found = await look(asked, function, *args)
+        taken.take([later])
+        return found
+
+    monkeypatch.setattr(Queue, "__call__", look_while_more_is_taken)
+    assert await taken.begin([first]) == (first,)
+    monkeypatch.setattr(claims, "SURE_SECONDS", 60.0)
+    assert await taken.begin([later]) == (later,)
 
 
 async def test_it_looks_by_itself_while_nothing_is_begun(
