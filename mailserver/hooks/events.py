@@ -187,6 +187,8 @@ class ReturnPathComputed:
     started: SendStarted
     computed: Address | None
     queued: Address | None
+    original: Address | None
+    """As whoever submitted the message gave it."""
     login: str
     recipients: tuple[Address, ...]
     created: datetime
@@ -194,6 +196,8 @@ class ReturnPathComputed:
     size: int
     client: str
     subject: str
+    all_recipients: tuple[Address, ...]
+    """Of the message, whichever this transaction is for."""
 
 
 @dataclass(frozen=True, slots=True)

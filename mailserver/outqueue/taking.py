@@ -8,7 +8,7 @@ claim of somebody who has lost the lease is void: his successor takes the messag
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -208,10 +208,23 @@ def _read_messages(owner: str, ids: Sequence[int]) -> list[QueuedMessage]:
     for id_ in ids:
         if id_ in rows:
             groups.setdefault(rows[id_].envelope, []).append(rows[id_])
-    return [_message(group) for group in groups.values()]
+    everybody = _read_recipients({(row.route, row.ref) for row in rows.values()})
+    return [_message(group, everybody) for group in groups.values()]
 
 
-def _message(rows: Sequence[_Taken]) -> QueuedMessage:
+def _read_recipients(messages: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Address]]:
+    """Everybody whom each message, known by its route and ref, is or was for."""
+    found: dict[tuple[str, str], list[Address]] = {}
+    for chunk in in_chunks(sorted({ref for _, ref in messages})):
+        rows = QueuedRecipient.objects.filter(ref__in=chunk).order_by("pk")
+        for route, ref, recipient in rows.values_list("route", "ref", "recipient"):
+            address = read_address(recipient)
+            assert address is not None
+            found.setdefault((route, ref), []).append(address)
+    return found
+
+
+def _message(rows: Sequence[_Taken], everybody: Mapping[tuple[str, str], Sequence[Address]]) -> QueuedMessage:
     row = rows[0]
     return QueuedMessage(
         ref=row.ref,
@@ -227,6 +240,7 @@ def _message(rows: Sequence[_Taken]) -> QueuedMessage:
         smtputf8=row.smtputf8,
         eight_bit=row.eight_bit,
         recipients=tuple(map(_one, rows)),
+        all_recipients=tuple(everybody.get((row.route, row.ref), ())),
     )
 
 

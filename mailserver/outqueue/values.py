@@ -57,6 +57,8 @@ class QueuedMessage:
     smtputf8: bool
     eight_bit: bool
     recipients: tuple[QueuedOne, ...]
+    all_recipients: tuple[Address, ...] = ()
+    """Also those that are done with, or not due; as long as they are in the queue's list."""
 
 
 class AttemptResult(enum.StrEnum):

@@ -50,6 +50,7 @@ async def _ask_scripts(
         run.started,
         computed,
         queued.reverse_path,
+        queued.reverse_path,  # Forwarding keeps the path, so that the queue has it as it came.
         queued.login,
         tuple(one.address for one in recipients),
         queued.queued,
@@ -57,6 +58,7 @@ async def _ask_scripts(
         outbound.size,
         queued.client,
         queued.subject,
+        queued.all_recipients,
     )
     answer = await run.tools.hooks.on_return_path(event)
     if answer is None:

@@ -434,6 +434,27 @@ class Script(Hooks):
         return f"script+{event.recipients[0].local}@example.test"
 
 
+def test_scripts_hear_whom_else_a_message_is_for(office: SendingOffice) -> None:
+    heard: list[ReturnPathComputed] = []
+
+    class Listening(Hooks):
+        async def on_return_path(self, event: ReturnPathComputed) -> str | None:
+            heard.append(event)
+            return None
+
+    office.hooks = Listening()
+    sent, *_ = make_queued("a@r.example", "b@r.example", "c@r.example")
+    make_queued("z@r.example")
+    QueuedRecipient.objects.filter(pk=sent).update(status="sent")
+    with RemoteSmtp() as server:
+        office.send(office.relay(server.port, return_path_mode="fixed", return_path="we@example.test", threads=1))
+    (event, other) = heard
+    assert [str(address) for address in event.recipients] == ["b@r.example", "c@r.example"]
+    assert [str(address) for address in event.all_recipients] == ["a@r.example", "b@r.example", "c@r.example"]
+    assert [str(address) for address in other.all_recipients] == ["z@r.example"]
+    assert (str(event.computed), str(event.original)) == ("we@example.test", "alice@example.test")
+
+
 def test_scripts_have_their_say(office: SendingOffice) -> None:
     script = office.hooks = Script()
     skipped, second, bad = make_queued("skip@r.example") + make_queued("b@r.example") + make_queued("bad@r.example")
