@@ -8,6 +8,7 @@ reads the same language and looks at the clock (`docs/decisions/patterns-with-a-
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 import regex
@@ -22,6 +23,9 @@ REST_SECONDS = 600.0
 TRIED_WITH = 100
 """As many of one character as make every pattern of the dangerous kind run out of time."""
 TRIED_CHARACTERS = 12
+MOST_PIECES = 100_000
+"""The library writes out what is counted, group within group, before it looks at any clock: so many pieces take some
+40 MB for a moment, and `((a{100}){100}){100}` has ten times as many."""
 
 
 class BadPattern(ValueError):
@@ -35,6 +39,8 @@ class Pattern:
         self._text = text
         self._timeouts = 0
         self._rests_until = 0.0
+        if _count_pieces(text) > MOST_PIECES:
+            raise BadPattern("repeats too much: a count in another count makes it very long")
         try:
             self._compiled = regex.compile(text)
         except (regex.error, OverflowError, RecursionError) as error:
@@ -67,3 +73,25 @@ class Pattern:
                 self._compiled.search(character * TRIED_WITH + end, timeout=SEARCH_SECONDS)
             except TimeoutError:
                 raise BadPattern("takes too long with some texts; write it without a repetition in another") from None
+
+
+_PIECE = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()]|\{(\d{1,9})(?:,\d*)?\}|.", re.DOTALL)
+
+
+def _count_pieces(text: str) -> int:
+    """How long the pattern is once everything counted is written out; roughly, for one that cannot be read."""
+    groups, last = [0], 0
+    for piece in _PIECE.finditer(text):
+        if piece[0] == "(":
+            groups.append(0)
+            continue
+        if piece[1]:
+            last *= max(int(piece[1]), 1)
+            groups[-1] += last
+        elif piece[0] != ")":
+            last = 1
+            groups[-1] += 1
+        elif len(groups) > 1:
+            last = groups.pop()
+            groups[-1] += last
+    return sum(groups)

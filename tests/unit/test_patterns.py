@@ -31,6 +31,26 @@ def test_what_cannot_be_read(pattern: str) -> None:
         Pattern(pattern)
 
 
+@pytest.mark.parametrize("pattern", ["((a{100}){100}){100}", "(?:.{1000}){1000}", "((((((a{9}){9}){9}){9}){9}){9}){9}"])
+def test_what_would_fill_the_memory_is_refused(pattern: str) -> None:
+    with pytest.raises(BadPattern, match="repeats too much"):
+        Pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "00000000-0000-0000-0000-000000000000"),
+        (r"^(.{0,500}x){2}.{0,500}$", "axbx"),
+        (r"([(]{90}|\({90}|a){90}" * 3, "a" * 270),
+        ("(" * 20 + "a{2}" + ")" * 20, "aa"),
+        ("a{65000}|b", "b"),
+    ],
+)
+def test_what_is_counted_in_reason_is_taken(pattern: str, text: str) -> None:
+    assert Pattern(pattern).is_in(text)
+
+
 @pytest.mark.parametrize("pattern", [r"^(a|a)*$", r"^(x|xx|x)*y$", r"^(.*?,){25}P"])
 def test_what_takes_for_ever_is_refused(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patterns, "SEARCH_SECONDS", 0.05)
