@@ -66,6 +66,7 @@ class _Stored:
     reverse_path: str
     notify: str
     claim: str
+    sender_id: int | None
     last_server: str = ""
     last_reply: str = ""
     last_status: str = ""
@@ -75,7 +76,6 @@ class _Stored:
     warned: datetime | None = None
     next_attempt: datetime | None = None
     last_attempt: datetime | None = None
-    sender_id: int | None = None
 
     def state(self, now: datetime) -> RowState:
         return RowState(
@@ -119,15 +119,15 @@ def policy_of(sender: SenderSettings) -> RetryPolicy:
 
 def record(attempts: Sequence[Attempt], owner: str, sender: SenderSettings) -> None:
     """What a Sender's tries came to. `owner` is who took the messages. Recipients that are gone are passed over."""
-    _record(attempts, owner, sender.id, policy_of(sender))
+    _record(attempts, owner, policy_of(sender))
 
 
 def record_lan(attempts: Sequence[Attempt], owner: str) -> None:
     """What came of tries to forward in the local network."""
-    _record(attempts, owner, None, LAN_POLICY)
+    _record(attempts, owner, LAN_POLICY)
 
 
-def _record(attempts: Sequence[Attempt], owner: str, sender: int | None, policy: RetryPolicy) -> None:
+def _record(attempts: Sequence[Attempt], owner: str, policy: RetryPolicy) -> None:
     now = clock.now()
     with transaction.atomic():
         only_sent = all(attempt.result is AttemptResult.SENT for attempt in attempts)
@@ -139,7 +139,7 @@ def _record(attempts: Sequence[Attempt], owner: str, sender: int | None, policy:
         ]
         tried = [one for one in recorded if one.attempt.result is not AttemptResult.UNTRIED]
         ROWS.update(_row(one, now) for one in recorded)
-        ATTEMPTS.insert(_attempt(one, sender, now) for one in tried)
+        ATTEMPTS.insert(_attempt(one, now) for one in tried)
         record_steps(step for one in tried for step in _steps(one, now))
         _order_reports(tried)
 
@@ -214,10 +214,18 @@ def _row(one: _Recorded, now: datetime) -> Row:
     )
 
 
-def _attempt(one: _Recorded, sender: int | None, now: datetime) -> Row:
+def _attempt(one: _Recorded, now: datetime) -> Row:
+    """Of the Sender that its row names: one that was deleted meanwhile is named by none."""
     attempt = one.attempt
     reply = fit(attempt.reply, MAX_REPLY_CHARACTERS)
-    return (attempt.id, sender, fit(attempt.server, 300), attempt.started or now, reply, fit(attempt.tls, 60))
+    return (
+        attempt.id,
+        one.row.sender_id,
+        fit(attempt.server, 300),
+        attempt.started or now,
+        reply,
+        fit(attempt.tls, 60),
+    )
 
 
 def _steps(one: _Recorded, now: datetime) -> Iterable[JourneyStepRecord]:

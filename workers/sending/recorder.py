@@ -36,6 +36,7 @@ GATHER_SECONDS = 0.005
 little more than half of them in two."""
 
 Write = Callable[[Sequence[Attempt]], None]
+_Waiting = tuple[Sequence[Attempt], asyncio.Future[None]]
 
 
 class Recorder:
@@ -44,7 +45,7 @@ class Recorder:
     def __init__(self, offload: Offload, write: Write) -> None:
         self._offload = offload
         self._write = write
-        self._waiting: list[tuple[Sequence[Attempt], asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._flushing: asyncio.Task[None] | None = None
         self._full = asyncio.Event()
         self.sessions = 1
@@ -71,22 +72,32 @@ class Recorder:
         while self._waiting:
             await self._gather()
             batch, self._waiting = self._waiting, []
-            failure: Exception | None = None
-            try:
-                await self._commit([attempt for attempts, _ in batch for attempt in attempts])
-            except MailError as error:
-                failure = error
-            except Exception as error:  # our bug; the sessions wait for an end all the same
-                log.exception("what was sent cannot be recorded")
-                failure = error
-            for _, done in batch:
-                if done.cancelled():
-                    continue
-                if failure is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(failure)
-                    done.exception()  # A session that was cancelled does not ask for it.
+            if not await self._settle(batch):
+                for waiting in batch:
+                    await self._settle([waiting])
+
+    async def _settle(self, batch: Sequence[_Waiting]) -> bool:
+        """Write, and tell those who wait. False: an error of ours, which of several may be only one's."""
+        failure: Exception | None = None
+        try:
+            await self._commit([attempt for attempts, _ in batch for attempt in attempts])
+        except MailError as error:
+            failure = error
+        except Exception as error:  # our bug; the sessions wait for an end all the same
+            log.exception("what was sent cannot be recorded")
+            failure = error
+        ours = failure is not None and (not isinstance(failure, MailError) or failure.kind is Kind.INTERNAL)
+        if ours and len(batch) > 1:
+            return False
+        for _, done in batch:
+            if done.cancelled():
+                continue
+            if failure is None:
+                done.set_result(None)
+            else:
+                done.set_exception(failure)
+                done.exception()  # A session that was cancelled does not ask for it.
+        return True
 
     async def _gather(self) -> None:
         self._full.clear()

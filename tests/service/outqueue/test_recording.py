@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from mailserver import clock
+from mailserver.connectors.models import Connection
 from mailserver.connectors.values import SenderSettings
 from mailserver.journey.models import JourneyEvent
 from mailserver.outqueue.models import QueuedRecipient, SendAttempt
@@ -55,6 +57,19 @@ def test_what_was_sent_is_done_with(sender: SenderSettings, still_clock: StillCl
     assert (step.journey_id, step.kind, step.recipient) == (found.ref, "sent", "x@remote.example")
     assert step.detail == f"mx.example, encrypted: {reply}"
     assert reports() == []
+
+
+@pytest.mark.parametrize(("result", "status"), [(SENT, "sent"), (DEFERRED, "waiting"), (FAILED, "failed")])
+def test_a_sender_that_was_deleted_meanwhile_costs_nothing(
+    sender: SenderSettings, result: AttemptResult, status: str
+) -> None:
+    """Else what it sent last would go out again by another."""
+    (id_,) = taken(sender)
+    Connection.objects.filter(pk=sender.connection).delete()
+    record([Attempt(id_, result, "250 ok")], "me", sender)
+    connection.check_constraints()
+    assert row(id_).status == status
+    assert SendAttempt.objects.get().sender is None
 
 
 def test_mixed_results_of_one_message(sender: SenderSettings, still_clock: StillClock) -> None:

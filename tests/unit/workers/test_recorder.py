@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mailserver.errors import Kind, MailError
 from mailserver.outqueue.values import Attempt, AttemptResult
 from protocols.net.offload import DirectOffload
+from tests.support.bugs import BugCatcher
 from workers.keeping import ending
 from workers.sending import recorder
 from workers.sending.recorder import Recorder
@@ -68,3 +70,22 @@ async def test_a_worker_that_is_to_end_does_not_wait() -> None:
         await made.record(SENT)
     assert database.tries == 21
     await made.close()
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), MailError(Kind.INTERNAL, "a bug")])
+async def test_what_cannot_be_recorded_takes_nothing_else_along(error: Exception, bug_catcher: BugCatcher) -> None:
+    """Else the others would go out again."""
+    database = Database(0)
+
+    def write(attempts: Sequence[Attempt]) -> None:
+        if any(attempt.id == 2 for attempt in attempts):
+            raise error
+        database.write(attempts)
+
+    made = Recorder(DirectOffload(), write)
+    made.sessions = 3
+    sent = [[Attempt(number, AttemptResult.SENT, "250 ok")] for number in (1, 2, 3)]
+    results = await asyncio.gather(*map(made.record, sent), return_exceptions=True)
+    assert results == [None, error, None]
+    assert database.written == [*sent[0], *sent[2]]
+    bug_catcher.bugs.clear()
