@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -29,12 +30,16 @@ class Answered:
 async def try_resolver(
     resolver: Resolver, exists: str = EXISTS, does_not_exist: str = DOES_NOT_EXIST
 ) -> tuple[Answered, ...]:
-    """Mail servers and addresses of a name that exists; and one that does not: some servers invent answers there."""
-    return (
-        await _try(f"Mail servers of {exists}", _find_mail_servers(resolver, exists)),
-        await _try(f"Addresses of {exists}", _find_addresses(resolver, exists)),
-        await _try(f"A name that does not exist, {does_not_exist}", _find_nothing(resolver, does_not_exist)),
+    """Mail servers and addresses of a name that exists; and one that does not: some servers invent answers there.
+
+    All at the same time: of a server that is silent each question takes its whole patience.
+    """
+    questions = (
+        _try(f"Mail servers of {exists}", _find_mail_servers(resolver, exists)),
+        _try(f"Addresses of {exists}", _find_addresses(resolver, exists)),
+        _try(f"A name that does not exist, {does_not_exist}", _find_nothing(resolver, does_not_exist)),
     )
+    return tuple(await asyncio.gather(*questions))
 
 
 async def _try(question: str, look: Awaitable[tuple[bool, str]]) -> Answered:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
@@ -127,6 +128,26 @@ async def test_whether_servers_answer_as_they_should() -> None:
         ]
         broken = await try_resolver(resolver(server), "broken.example", "gone.example")
         assert [one.ok for one in broken] == [False, False, True]
+
+
+async def test_a_silent_server_is_asked_everything_at_the_same_time() -> None:
+    """Each question takes its whole patience: one after the other they would take longer than a test may."""
+    together = asyncio.Barrier(3)
+
+    class Silent:
+        async def find_mail_servers(self, name: str, *, fresh: bool) -> tuple[MailServer, ...]:
+            await together.wait()
+            raise LookupFailed(f"No DNS server answered the question for {name}.")
+
+        find_addresses = find_mail_servers
+
+    async with asyncio.timeout(10):
+        answers = await try_resolver(cast(Resolver, Silent()), "example.org", "gone.example")
+    assert [one.text for one in answers] == [
+        "No DNS server answered the question for example.org",
+        "No DNS server answered the question for example.org",
+        "No DNS server answered the question for gone.example",
+    ]
 
 
 def test_own_addresses() -> None:
