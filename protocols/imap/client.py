@@ -70,10 +70,12 @@ class ImapClient:
         self._dialogue.stream.abort()
 
     async def logout(self) -> None:
-        """Politely; a server that is not polite is left."""
-        with contextlib.suppress(ImapFailure):
-            await self._dialogue.ask(command("LOGOUT"), farewell=True)
-        self._dialogue.stream.close()
+        """Politely; a server that is not polite is left. Nothing can be tried afterwards."""
+        try:
+            with contextlib.suppress(ImapFailure):
+                await self._dialogue.ask(command("LOGOUT"), farewell=True)
+        finally:
+            self.close()
 
     @property
     def peer(self) -> tuple[str, int]:

@@ -352,7 +352,7 @@ class Pop3Client:
         event = await self._next_event(QUIT_SECONDS)
         assert isinstance(event, Replied)
         self._note_status(event.status)
-        self._stream.close()
+        self.close()
         if not event.status.ok:
             raise ServerRefused("The server could not delete everything", event.status)
 

@@ -189,7 +189,7 @@ class SmtpClient:
     async def send(self, message: OutgoingMessage) -> Delivery:
         """One transaction. Raises nothing: what goes wrong is in the verdicts."""
         if not self.usable or self._wire.answered:
-            self._wire.close()
+            self.abort()
             text = self._closing.text if self._closing else "421 4.4.2 The server ended the session."
             return self._all(message, Verdict(Outcome.DEFERRED, text, remote=self._closing is not None), stale=True)
         impossible = self._find_obstacle(message)

@@ -8,6 +8,7 @@ are asked for. RFC 3207 §4.2: what the server said before the handshake, and un
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections import deque
 
@@ -174,9 +175,10 @@ class ClientWire(asyncio.Protocol):
     async def wait_closed(self, seconds: float) -> None:
         """Until the connection is gone; a peer that does not take part in that is left."""
         try:
-            async with asyncio.timeout(seconds):
-                await self._ended.wait()
-        except TimeoutError:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._ended.wait()
+        finally:
             self.abort()
 
     def abort(self) -> None:

@@ -84,9 +84,11 @@ class FeedClient:
 
     async def quit(self) -> None:
         """Politely; a server that is not polite is left."""
-        with contextlib.suppress(FeedFailure):
-            await self._command("QUIT")
-        self.stream.abort()
+        try:
+            with contextlib.suppress(FeedFailure):
+                await self._command("QUIT")
+        finally:
+            self.close()
 
     async def login(self, credentials: Credentials, get_token: GetToken | None = None) -> None:
         """RFC 4954. Raises FeedFailure."""

@@ -267,6 +267,7 @@ async def test_a_server_that_talks_without_end() -> None:
         await until(lambda: not transport.is_reading(), 10, "the client to read no more")
         assert len(client._wire._replies) < 100_000
         assert (await client.send(message())).stale
+        assert not client.usable
         await until(lambda: not server._open, 10, "the server to notice")
 
 
