@@ -337,15 +337,25 @@ class DirectRun:
                 attempts = unreached(job.recipients, candidate.problem, started, server=host.label, last_try=last)
             for address in candidate.addresses:
                 try:
-                    client = await self._session_with(job, host, address, session)
+                    attempts, over = await self._try_address(job, host, address, session)
                 except CannotSend as error:
                     attempts = _unreachable(job, host, error)
                     self.warn(job.domain, f"{host.label}: {error.text}")
                     continue
-                attempts, over = await self._transact(job, host, client)
                 if over:
                     return attempts
         return attempts
+
+    async def _try_address(
+        self, job: Job, host: Host, address: str, session: _KeptSession
+    ) -> tuple[Sequence[Attempt], bool]:
+        """As `_transact`; where a session that has served others ends, in a new one. Raises CannotSend."""
+        client = await self._session_with(job, host, address, session)
+        used = client.sent > 0
+        attempts, over = await self._transact(job, host, client)
+        if over or not used:
+            return attempts, over
+        return await self._transact(job, host, await self._session_with(job, host, address, session))
 
     async def _transact(self, job: Job, host: Host, client: SmtpClient) -> tuple[Sequence[Attempt], bool]:
         """What came of it, and whether that is final for this run."""

@@ -134,6 +134,17 @@ def test_the_next_server_while_nothing_was_sent(internet: Internet, step: str, w
     assert len(good.messages) == 1
 
 
+def test_a_server_that_takes_so_many_messages_in_a_session(internet: Internet) -> None:
+    """It says so in place of taking the next one: that goes in a new session with it, at once."""
+    address = internet.domain("a.example", "10 mx2.example.")
+    ids = [id_ for number in range(5) for id_ in make_queued(address.replace("u@", f"u{number}@"))]
+    server = internet.server(2, answers={"MAIL": [b"", b"", b"421 4.7.0 enough\r\n"] * 5})
+    internet.send(max_per_domain=1)
+    assert only_status(ids) == "sent"
+    assert len(server.messages) == 5
+    assert server.sessions == 3
+
+
 def test_not_the_next_server_when_the_text_is_on_its_way(internet: Internet) -> None:
     ids = make_queued(internet.domain("a.example", "10 mx2.example.", "20 mx3.example."))
     internet.server(2, answers={"end": RESET})
