@@ -9,13 +9,16 @@ from dataclasses import replace
 from mailserver.addressing.resolve import Lan, Local, Target, Unknown, resolve
 from mailserver.config.snapshot import Snapshot
 from mailserver.connectors import sealing
+from mailserver.connectors.values import CollectMethod
 from mailserver.hooks.events import LanQueued, LanRulesAsked, LanRuleView
 from mailserver.hooks.interface import Hooks
 from mailserver.lan.matching import NO_RULE, LanRule
 from mailserver.mime.mailboxes import find_address
 from mailserver.pipeline.message import Delivery, IncomingMessage
-from mailserver.values import Address
+from mailserver.values import Address, Protocol
 
+FROM_OUTSIDE = frozenset((Protocol.SMTP.value, *CollectMethod))
+"""Sources of mail that this server has not made itself."""
 BY_SMTP = -1
 """The number of the collector of mail that no collector fetched."""
 
@@ -57,7 +60,7 @@ async def _plan(delivery: Delivery, message: IncomingMessage, snapshot: Snapshot
         return replace(delivery, target=_sealed(delivery.target))
     address, path = delivery.recipient.address, message.envelope.reverse_path
     origin = message.origin
-    internal = origin.source not in ("smtp", "pop3", "imap")
+    internal = origin.source not in FROM_OUTSIDE
     collector = BY_SMTP if origin.collector_id is None else origin.collector_id
     target = await ask_rules(address, snapshot, hooks, path, check=False, internal=internal, collector=collector)
     if isinstance(target, Unknown):

@@ -23,7 +23,12 @@ from mailserver.connectors.values import (
     Outcome,
     TaskResult,
 )
+from mailserver.hooks.events import LanRulesAsked
+from mailserver.hooks.interface import Hooks
 from mailserver.journey.models import Journey
+from mailserver.lan import services as lan
+from mailserver.lan.planning import BY_SMTP
+from mailserver.lan.services import RuleInput
 from mailserver.users.authenticator import DatabaseAuthenticator
 from protocols.net.stream import Stream
 from protocols.smtp.feed_client import FeedFailure, split_nodes
@@ -86,6 +91,19 @@ def run(
 
 
 # ---------------------------------------------------------------- ODMR
+
+
+def test_scripts_of_lan_forwarding_hear_that_it_came_from_outside(office: CollectingOffice) -> None:
+    told: list[LanRulesAsked] = []
+
+    class LanScript(Hooks):
+        async def on_lan_rules(self, event: LanRulesAsked) -> None:
+            told.append(event)
+
+    lan.save_rule(RuleInput("*@branch.test", "10.0.0.5"))
+    office.hooks = LanScript()
+    assert run(office, FeedServer(held(1, to="emil@branch.test")), odmr(office)) == TaskResult(Outcome.OK)
+    assert [(event.internal, event.collector) for event in told if not event.check] == [(False, BY_SMTP)]
 
 
 def test_the_roles_turn(office: CollectingOffice) -> None:
