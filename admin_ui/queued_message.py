@@ -29,6 +29,8 @@ CHANGES: dict[str, tuple[Callable[[list[int]], int], str]] = {
     "delete-notify": (services.delete_and_notify, "It is deleted, and the sender will be told."),
 }
 """What the buttons do, and what is said afterwards."""
+BEING_SENT = "It is being sent at this moment."
+BEING_SENT_HELD = "It is being sent at this moment, and is held only if that fails."
 
 
 def queued_message_page(request: HttpRequest, number: int) -> Page:
@@ -88,7 +90,7 @@ def _change(request: HttpRequest, row: QueuedRecipient) -> None:
     if change([row.pk]):
         messages.success(request, said)
     elif count_being_sent([row.pk]):
-        messages.warning(request, "It is being sent at this moment.")
+        messages.warning(request, BEING_SENT_HELD if wanted == "hold" else BEING_SENT)
     else:
         messages.warning(
             request, "Nothing was changed: its state is another by now, or its sender is still to be told."

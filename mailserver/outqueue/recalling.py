@@ -45,19 +45,25 @@ def recall(ids: Collection[int], *, hold_all: bool = False) -> Recalled:
     waited = {row[0]: row[1] == QueuedRecipient.Status.WAITING for row in _taken(ids)}
     if not waited:
         return Recalled()
+    newly = frozenset(id_ for id_, was_waiting in waited.items() if was_waiting)
+    unwanted = frozenset() if hold_all else newly
     for chunk in in_chunks(sorted(waited)):
         _claimed(chunk).filter(status=QueuedRecipient.Status.WAITING).update(status=QueuedRecipient.Status.HELD)
-    until = time.monotonic() + (0.0 if connection.in_atomic_block else ANSWER_SECONDS)
-    while any(_claimed(chunk).exists() for chunk in in_chunks(sorted(waited))) and time.monotonic() < until:
-        time.sleep(LOOK_SECONDS)
-    back = _back(waited)
-    newly = frozenset(id_ for id_, was_waiting in waited.items() if was_waiting)
+    try:
+        _wait_for(waited)
+        back = _back(waited)
+        unwanted -= back
+    finally:  # Somebody may lose patience: what he did not get is not held either.
+        for chunk in in_chunks(sorted(unwanted)):
+            _held(chunk).update(status=QueuedRecipient.Status.WAITING)
     gone = frozenset(waited) - back
-    if hold_all:
-        return Recalled(newly & back, gone, newly & gone)
-    for chunk in in_chunks(sorted(newly & gone)):
-        _claimed(chunk).update(status=QueuedRecipient.Status.WAITING)
-    return Recalled(newly & back, gone)
+    return Recalled(newly & back, gone, newly & gone if hold_all else frozenset())
+
+
+def _wait_for(ids: Collection[int]) -> None:
+    until = time.monotonic() + (0.0 if connection.in_atomic_block else ANSWER_SECONDS)
+    while any(_claimed(chunk).exists() for chunk in in_chunks(sorted(ids))) and time.monotonic() < until:
+        time.sleep(LOOK_SECONDS)
 
 
 def count_being_sent(ids: Collection[int]) -> int:
@@ -77,10 +83,13 @@ def _taken(ids: Collection[int]) -> list[tuple[int, str, str]]:
 
 
 def _back(ids: Collection[int]) -> frozenset[int]:
-    held = QueuedRecipient.objects.filter(status=QueuedRecipient.Status.HELD, claim="").order_by()
     return frozenset(
-        id_ for chunk in in_chunks(sorted(ids)) for id_ in held.filter(pk__in=chunk).values_list("pk", flat=True)
+        id_ for chunk in in_chunks(sorted(ids)) for id_ in _held(chunk).filter(claim="").values_list("pk", flat=True)
     )
+
+
+def _held(ids: Collection[int]) -> QuerySet[QueuedRecipient]:
+    return QueuedRecipient.objects.filter(pk__in=ids, status=QueuedRecipient.Status.HELD).order_by()
 
 
 def _claimed(ids: Collection[int]) -> QuerySet[QueuedRecipient]:

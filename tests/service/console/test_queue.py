@@ -183,6 +183,14 @@ def test_buttons_of_the_page(browser: Client, change: str, status: str, priority
     assert (found.status, found.priority) == (status, priority)
 
 
+def test_what_is_being_sent_is_said_to_be(browser: Client, data_folder: object) -> None:
+    (id_,) = make_queued(claim="me")
+    assert leases.acquire("sender:1", "me", 60)
+    for change, said in (("delete", "at this moment."), ("hold", "at this moment, and is held only if that fails.")):
+        browser.post(f"{page_of(id_)}change/", {"change": change})
+        assert f"It is being sent {said}" in browser.get(page_of(id_)).content.decode()
+
+
 def test_refusals_are_told(browser: Client, data_folder: object) -> None:
     (id_,) = make_queued(status="sent")
     browser.post(f"{page_of(id_)}change/", {"change": "hold"})
