@@ -24,6 +24,9 @@ from mailserver.values import ContentId
 
 WINDOW = 1000
 """Rows looked at by one query: some milliseconds on SQLite."""
+LARGEST_WINDOW = 10_000
+"""Each query passes over all rows before its own, so that a Sender who finds nothing among 100,000 is done three times
+as fast with few large ones (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def _windows(limit: int | None) -> Iterator[tuple[int, int]]:
     start, size = 0, WINDOW if limit is None else min(WINDOW, 2 * limit + 10)
     while True:
         yield start, size
-        start, size = start + size, min(WINDOW, 2 * size)
+        start, size = start + size, min(LARGEST_WINDOW, 2 * size)
 
 
 Row = tuple[Any, ...]

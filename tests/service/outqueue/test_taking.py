@@ -6,12 +6,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from mailserver import clock
 from mailserver.connectors.models import Sender
 from mailserver.connectors.values import SenderSettings
 from mailserver.errors import Kind, MailError
 from mailserver.leases import services as leases
+from mailserver.outqueue import choosing
 from mailserver.outqueue.models import QueuedRecipient
 from mailserver.outqueue.taking import (
     LAN_LEASE,
@@ -249,3 +252,15 @@ def test_lan_targets_come_apart() -> None:
     targets = [(one.lan.server, one.lan.login, one.lan.secret) for m in messages for one in m.recipients if one.lan]
     assert targets == [("10.0.0.1", "u", b"s"), ("10.0.0.2", "", None)]
     assert not has_due_lan()
+
+
+def test_a_long_queue_is_searched_in_few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "WINDOW", 1)
+    monkeypatch.setattr(choosing, "LARGEST_WINDOW", 4)
+    sender = make_sender(domain_filter="Attempt: ToDomain = last.example")
+    make_queued(*(f"r{number}@a.example" for number in range(10)))
+    make_queued("x@last.example")
+    with CaptureQueriesContext(connection) as queries:
+        assert has_due(sender)
+    looks = [query for query in queries.captured_queries if "LIMIT" in query["sql"]]
+    assert len(looks) == 5, "1 and 2 and 4 and 4, and nothing more"
