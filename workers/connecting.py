@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import uvloop
 
@@ -53,6 +54,9 @@ RunCollector = Callable[[CollectorSettings, str, TaskLog, WorkerTools], Awaitabl
 ASKED_FOR = (Cause.MANUAL, Cause.FILE, Cause.URGENT)
 """Somebody wants it now: what waits for its next try is tried as well. A connection for an urgent message sends all
 waiting messages (spec senders 8.4)."""
+URGENT_REST = timedelta(minutes=5)
+"""What was tried later than that keeps its own time when a message is urgent: with many of these one after another,
+whatever waits would be tried each time, and its next regular try be hours away (RFC 5321 §4.5.4.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,8 @@ class _Run:
     async def _send_all(self, sender: SenderSettings, told: RunLog) -> TaskResult:
         """What waits; and at the end, unless it is told not to, what has come in the meantime (items 4 and 6)."""
         if self._run.cause in ASKED_FOR:
-            await self._tools.offload(retry_deferred, sender.id)
+            rested = URGENT_REST if self._run.cause is Cause.URGENT else timedelta()
+            await self._tools.offload(retry_deferred, sender.id, rested)
         result = await self._send_round(sender, told)
         await self._collected.wait()
         if sender.only_waiting_at_start or _has_limits(sender):

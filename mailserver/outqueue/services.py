@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet, Sum
@@ -187,11 +187,15 @@ def retry(ids: Collection[int]) -> int:
     return _change(ids, waiting, None, hurry)
 
 
-def retry_deferred(sender: int) -> int:
-    """What this Sender has tried in vain is due again at once: somebody said 'Connect now', or has an urgent
-    message. Says how many."""
+def retry_deferred(sender: int, rested: timedelta = timedelta()) -> int:
+    """What this Sender has tried in vain, and not within the time `rested`, is due again at once: somebody said
+    'Connect now', or has an urgent message. Says how many."""
+    now = clock.now()
     deferred = QueuedRecipient.objects.filter(
-        status=QueuedRecipient.Status.WAITING, sender_id=sender, next_attempt__gt=clock.now()
+        Q(last_attempt=None) | Q(last_attempt__lte=now - rested),
+        status=QueuedRecipient.Status.WAITING,
+        sender_id=sender,
+        next_attempt__gt=now,
     )
     return deferred.update(next_attempt=None)
 

@@ -166,6 +166,21 @@ def test_who_connects_on_purpose_wants_everything_tried(
     assert "sent held@remote.example" not in office.events
 
 
+@pytest.mark.parametrize(("cause", "minutes"), [(Cause.MANUAL, [1, 6]), (Cause.URGENT, [6])])
+def test_many_urgent_messages_do_not_try_the_others_again_and_again(
+    internet: Connection, tools: WorkerTools, office: Office, cause: Cause, minutes: list[int]
+) -> None:
+    now = clock.now()
+    for ago in (1, 6):
+        tried = {"last_attempt": now - timedelta(minutes=ago), "next_attempt": now + timedelta(hours=1)}
+        make_queued(f"tried-{ago}@remote.example", sender_id=internet.sender.pk, **tried)
+    triggers.connect_now(cause=cause)
+    run_marked(tools, office.performers)
+    assert [event for event in office.events if event.startswith("sent tried")] == [
+        f"sent tried-{ago}@remote.example" for ago in minutes
+    ]
+
+
 def test_several_marked_ones_run_one_after_the_other(internet: Connection, tools: WorkerTools, office: Office) -> None:
     second = services.create_connection({"name": "Second"})
     make_collector("box")
