@@ -115,9 +115,11 @@ class RemoteSmtp:
         self.most_sessions = max(self.most_sessions, self._open)
         session = _Session(self, reader, writer, self.sessions, self._tls)
         try:
-            # Cancelled at the end: asyncio would report that of a task which it made itself.
-            with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
+            with contextlib.suppress(OSError, EOFError):
                 await session.run()
+        except asyncio.CancelledError:
+            # At the end: asyncio would report that of a task which it made itself, and nobody waits for the end of TLS.
+            writer.transport.abort()
         finally:
             self._open -= 1
             self._tasks.discard(task)
