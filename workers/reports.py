@@ -18,6 +18,10 @@ from mailserver.outqueue.reporting import find_due_reports
 from mailserver.pipeline.reports import build_report_unit
 from workers.tools import WorkerTools, worker_tools
 
+LOOKS = 10
+"""How often it is looked what is still to be told, where others are telling it at the same time. Afterwards the order
+is carried out later."""
+
 
 def send_report(payload: Mapping[str, object]) -> None:
     """What was ordered with `outqueue.recording.order_report`, as far as it is still true."""
@@ -26,13 +30,17 @@ def send_report(payload: Mapping[str, object]) -> None:
 
 def send_reports(payload: Mapping[str, object], tools: WorkerTools) -> None:
     """One report for each return path that the message has; there is hardly ever more than one."""
-    rows = payload.get("rows")
+    ref, action, rows = str(payload["ref"]), Action(str(payload["action"])), payload.get("rows")
     numbers = [int(row) for row in rows] if isinstance(rows, list) else []
-    for due in find_due_reports(str(payload["ref"]), Action(str(payload["action"])), numbers):
-        _send(due, tools)
+    for _ in range(LOOKS):
+        told = [_send(due, tools) for due in find_due_reports(ref, action, numbers)]
+        if all(told):
+            return
+    raise MailError(Kind.IN_USE, f"others are telling the sender of {ref} at this moment")
 
 
-def _send(due: DueReport, tools: WorkerTools) -> None:
+def _send(due: DueReport, tools: WorkerTools) -> bool:
+    """False: of some of these another worker has told him in the meantime."""
     content = next(iter(tools.store.read_contents([due.content])), None)
     if content is not None and content.path is not None and not content.path.exists():
         content = None  # He is told all the same, without his message.
@@ -41,5 +49,7 @@ def _send(due: DueReport, tools: WorkerTools) -> None:
         try:
             tools.store.submit(unit).result()
         except MailError as error:
-            if error.kind is not Kind.EXISTS:  # Else another worker has told him in the meantime.
+            if error.kind is not Kind.EXISTS:
                 raise
+            return False
+    return True

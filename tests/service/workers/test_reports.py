@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -27,6 +27,7 @@ from mailserver.outqueue.recording import REPORT, record
 from mailserver.outqueue.taking import take
 from mailserver.outqueue.unwanted import judge_unwanted
 from mailserver.outqueue.values import Attempt, AttemptResult
+from mailserver.store.interface import Unit, UnitResult
 from mailserver.store.models import Content
 from mailserver.store.opening import open_store
 from mailserver.users.services import create_user, delete_user
@@ -140,6 +141,24 @@ def test_two_workers_at_once_tell_once(sender: SenderSettings, tools: WorkerTool
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert len(inbox(tools)) == 1
+
+
+def test_what_another_worker_has_not_told_is_told(
+    sender: SenderSettings, tools: WorkerTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He had looked when only the first recipient had failed, and was the first to commit."""
+    first, second = send(sender, [(FAILED, "550 no"), (FAILED, "550 nor this")])
+    submit = tools.store.submit
+
+    def submit_too_late(unit: Unit) -> Future[UnitResult]:
+        QueuedRecipient.objects.filter(pk=first).update(reported=clock.now())
+        return submit(unit)
+
+    monkeypatch.setattr(tools.store, "submit", submit_too_late)
+    do_reports(tools)
+    (report,) = inbox(tools)
+    assert statuses(report) == [("rfc822; r1@far.example", "5.0.0")]
+    assert row(second).reported is not None
 
 
 def test_sender_elsewhere_gets_it_through_the_queue(sender: SenderSettings, tools: WorkerTools) -> None:
