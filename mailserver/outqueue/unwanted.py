@@ -8,6 +8,7 @@ time to time, and get the warning and the failure report that a message gets who
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -28,7 +29,9 @@ from mailserver.outqueue.taking import count_due, give_back_for_the_gone, sender
 from mailserver.outqueue.values import Route
 
 MOST_LOOKED_AT = 10_000
-"""Recipients in one look: a fraction of a second's work. Of a longer queue each look has another part."""
+"""Recipients in one look: a fraction of a second's work. Of a longer queue each look has some part."""
+_chance = random.SystemRandom()
+"""Which part: whatever is counted by the clock falls into step with the looks, and leaves one part out for days."""
 
 
 def judge_unwanted(now: datetime) -> int:
@@ -67,11 +70,10 @@ def _find_idle(senders: Iterable[AskedSender], assignment: Assignment) -> dict[i
 
 
 def _windows(now: datetime) -> Iterator[list[Row]]:
-    """The due rows of this minute's part of the queue, some at a time."""
+    """The due rows of a part of the queue, some at a time."""
     rows = due(Route.SENDERS, now)
     parts = 1 + rows.count() // MOST_LOOKED_AT
-    part = int(now.timestamp()) // 60 % parts
-    rows = rows.annotate(part=F("id") % parts).filter(part=part).order_by("pk")
+    rows = rows.annotate(part=F("id") % parts).filter(part=_chance.randrange(parts)).order_by("pk")
     last = 0
     while window := list(rows.filter(pk__gt=last).values_list(*COLUMNS)[:WINDOW]):
         last = window[-1][0]
