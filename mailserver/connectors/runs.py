@@ -9,7 +9,7 @@ its run is a row with the cause `immediate`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -180,9 +180,10 @@ def request_stop(run: int) -> None:
 
 
 def end_task(task: int, outcome: Outcome, text: str, progress: TaskProgress) -> None:
-    """How it came out."""
+    """How it came out; notes that the text repeats are left to it."""
+    notes = "\n".join(note for note in progress.notes.splitlines() if note not in text)
     with transaction.atomic():
-        _store(task, progress)
+        _store(task, replace(progress, notes=notes))
         RunTask.objects.filter(pk=task).update(finished=clock.now(), outcome=outcome.value, text=text)
 
 

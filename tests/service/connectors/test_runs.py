@@ -89,6 +89,17 @@ def test_progress_is_seen_while_it_runs(owner: str) -> None:
     assert runs.find_run_after(run.connection, run.id) is None
 
 
+def test_what_the_outcome_says_is_not_noted_as_well(owner: str) -> None:
+    triggers.connect_now()
+    run = runs.begin_next(owner)
+    assert run is not None
+    task = runs.begin_task(run.id, runs.COLLECTOR, "Mailbox")
+    notes = "One was too big.\nNothing listens there."
+    runs.end_task(task, Outcome.FAILED, "Nothing listens there. Later again.", TaskProgress(notes=notes))
+    (view,) = runs.list_runs()
+    assert view.tasks[0].progress.notes == "One was too big."
+
+
 def test_a_run_that_is_gone_is_to_stop(owner: str) -> None:
     assert runs.record_progress(999, {})
 
