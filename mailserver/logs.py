@@ -24,8 +24,14 @@ MAIN = "pillarbox"
 ERRORS = "errors"
 SECURITY = "security"
 
-CHATTERS = {"celery": logging.WARNING, "kombu": logging.WARNING, "kombu.connection": logging.ERROR}
-"""Libraries that report each step; kombu also wonders that a broker of files has no host name."""
+CHATTERS = {
+    "celery": logging.WARNING,
+    "kombu": logging.WARNING,
+    "kombu.connection": logging.ERROR,
+    "kombu.transport.virtual.base": logging.ERROR,
+}
+"""Libraries that report each step. kombu also wonders that a broker of files has no host name, and that a worker which
+stops gives back the wake-up that it has just taken."""
 
 MAX_WAITING_LINES = 50_000
 """Lines beyond this are dropped and counted: memory stays bounded when the disk hangs."""

@@ -126,6 +126,18 @@ def test_records_go_to_their_files(tmp_path: Path, capsys: pytest.CaptureFixture
     writer.close()
 
 
+@pytest.mark.usefixtures("quiet_logging")
+def test_a_wake_up_that_is_given_back_is_no_error(tmp_path: Path) -> None:
+    """As kombu does it for a worker that stops, at a broker of files and at Redis; nothing is lost."""
+    writer = logs.start("worker", tmp_path, 64)
+    logging.getLogger("kombu.transport.virtual.base").warning("Requeuing undeliverable message: No consumers.")
+    logging.getLogger("kombu.transport.virtual.base").error("Unable to restore messages")
+    writer.flush()
+    assert "Unable to restore" in (tmp_path / "errors.log").read_text()
+    assert "Requeuing" not in (tmp_path / "errors.log").read_text()
+    writer.close()
+
+
 def test_a_process_that_did_not_start_logging_writes_no_session_log(tmp_path: Path) -> None:
     logs.session("pop3svr", "nobody listens")
     assert list(tmp_path.iterdir()) == []
