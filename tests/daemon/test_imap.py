@@ -129,6 +129,27 @@ def _all_hear(listeners: list[Client], start: bytes) -> None:
     assert time.monotonic() - since < AT_ONCE_SECONDS
 
 
+def test_a_client_hears_at_once_of_what_others_do(installation: Installation) -> None:
+    """NOTIFY with the real store and real notices: RFC 5465."""
+    port = installation.port("imap4")
+    with Client(port, "anna") as listening, Client(port, "anna") as doing, Client(port, "bert") as sharing:
+        assert all(client.said[-1].startswith(b"t OK") for client in (listening, doing, sharing))
+        wanted = "(PERSONAL (MessageNew MessageExpunge MailboxName)) (SUBTREE #users (MailboxName))"
+        assert listening.command(f"NOTIFY SET {wanted}")[-1].startswith(b"t OK")
+        assert doing.command("CREATE Work")[-1].startswith(b"t OK")
+        assert listening.line() == b'* LIST () "/" "Work"'
+        assert doing.command("APPEND Work {15+}\r\nSubject: x\r\n\r\ny")[-1].startswith(b"t OK")
+        assert listening.line().startswith(b'* STATUS "Work" (MESSAGES 1 UIDNEXT 2 UIDVALIDITY ')
+        assert doing.command("RENAME Work Play")[-1].startswith(b"t OK")
+        assert listening.line() == b'* LIST () "/" "Play" ("OLDNAME" ("Work"))'
+        assert doing.command("DELETE Play")[-1].startswith(b"t OK")
+        assert listening.line() == b'* LIST (\\NonExistent) "/" "Play"'
+        assert sharing.command("SETACL Archive anna lr")[-1].startswith(b"t OK")
+        assert listening.line() == b'* LIST () "/" "#users/bert/Archive"'
+        assert sharing.command("DELETEACL Archive anna")[-1].startswith(b"t OK")
+        assert listening.line() == b'* LIST (\\NonExistent) "/" "#users/bert/Archive"'
+
+
 def test_an_expunge_waits_until_numbers_may_change(installation: Installation) -> None:
     """RFC 9051 §7.5.1: not during FETCH, STORE or SEARCH by number."""
     with mailbox(installation, "carl", 3) as other, Client(installation.port("imap4"), "carl") as client:

@@ -11,12 +11,13 @@ import os
 import random
 import re
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
 from tests.support.imap_client import Done, StrictClient, numbers_of
 from tests.support.installation import Installation
+from tests.support.postgres import named_database
 
 pytestmark = pytest.mark.slow
 
@@ -37,12 +38,31 @@ PROCESSES_ASKED = 4
 """Connections that ask for a list: enough that either process answers some."""
 COPIED = re.compile(rb"\[COPYUID \d+ [\d:,]+ ([\d:,]+)\]")
 COUNTED = re.compile(rb'\* STATUS "?(c\d+[\d/]*)"? \(MESSAGES (\d+)\)')
+CONFIGURATION = """\
+users:
+  - {name: alice, password: secret-word-1}
+  - {name: bob, password: secret-word-1}
+services:
+  - {kind: imap4, options: {max_logins_per_user: 100}}
+"""
 GONE = re.compile(r"\[(EXPUNGEISSUED|NONEXISTENT)\]")
 
 
-@pytest.fixture
-def installation(crowded: Installation) -> Installation:
-    return crowded
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Two protocol daemons, and users who may have many sessions each."""
+    with named_database("crowded") as environment:
+        running = Installation(tmp_path_factory.mktemp("crowded") / "data", **environment)
+        running.start("--workers", "2")
+        try:
+            assert len(running.daemons()) == 2
+            file = running.data.with_name("crowded.yaml")
+            file.write_text(CONFIGURATION)
+            running.manage("importconfig", str(file))
+            yield running
+            assert running.errors() == ""
+        finally:
+            running.stop()
 
 
 async def connected(installation: Installation, name: str, user: str = "alice") -> StrictClient:

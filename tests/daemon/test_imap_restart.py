@@ -10,7 +10,6 @@ import os
 import random
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -27,10 +26,12 @@ ROUNDS = 2
 """Each ends with a restart; before the first the processes are killed."""
 
 
-@pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
-    with named_database("away") as environment, Installation(tmp_path / "data", **environment) as running:
-        running.add_users(["anna"], PASSWORD)
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Started anew several times by either test; each has a user of its own."""
+    data = tmp_path_factory.mktemp("away") / "data"
+    with named_database("away") as environment, Installation(data, **environment) as running:
+        running.add_users(["anna", "bert"], PASSWORD)
         yield running
         assert running.errors() == ""
 
@@ -42,8 +43,8 @@ class Away:
         self.validity, self.modseq, self.flags = validity, modseq, flags
 
 
-async def look(installation: Installation, mailbox: str) -> Away:
-    client = await connected(installation)
+async def look(installation: Installation, mailbox: str, user: str = "anna") -> Away:
+    client = await connected(installation, user)
     done = await client.ok(f"SELECT {mailbox} (CONDSTORE)")
     await client.learn()
     picture = client.picture
@@ -73,9 +74,9 @@ async def come_back(installation: Installation, mailbox: str, known: Away) -> di
     return flags
 
 
-async def connected(installation: Installation) -> StrictClient:
-    client = StrictClient("anna")
-    await client.connect(installation.port("imap4"), "anna", PASSWORD)
+async def connected(installation: Installation, user: str = "anna") -> StrictClient:
+    client = StrictClient(user)
+    await client.connect(installation.port("imap4"), user, PASSWORD)
     return client
 
 
@@ -132,16 +133,16 @@ async def test_what_has_changed_while_the_server_was_started_anew(installation: 
 
 
 async def test_a_change_on_condition_remembers_what_was_before_the_restart(installation: Installation) -> None:
-    client = await connected(installation)
+    client = await connected(installation, "bert")
     for number in range(3):
         await client.ok("APPEND INBOX", MESSAGE % number)
     await client.select("INBOX")
-    before = (await look(installation, "INBOX")).modseq
+    before = (await look(installation, "INBOX", "bert")).modseq
     await client.ok("STORE 2 +FLAGS (\\Flagged)")
     await client.close()
     installation.stop()
     installation.start()
-    client = await connected(installation)
+    client = await connected(installation, "bert")
     await client.select("INBOX")
     done = await client.ok(f"UID STORE 1:3 (UNCHANGEDSINCE {before}) +FLAGS.SILENT (\\Seen)")
     assert "[MODIFIED 2]" in done.text

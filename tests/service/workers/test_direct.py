@@ -296,7 +296,8 @@ def test_without_where_it_fails(internet: Internet) -> None:
 # ---------------------------------------------------------------- many at the same time
 
 
-def test_many_domains_and_few_sessions_with_each(internet: Internet) -> None:
+def test_many_domains_and_few_sessions_with_each(internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.sending.leaving.FINISH_SECONDS", 0.2)  # which is what a silent server gets of a stop
     slow = internet.server(2, answers={"MAIL": SILENCE})
     servers = [internet.server(number) for number in range(3, 8)]
     for number in range(3, 8):
