@@ -18,7 +18,7 @@ import pytest
 from tests.support.full_disk import SmallDisk
 from tests.support.installation import Installation
 from tests.support.load import Load, assert_nothing_lost, read_everything
-from tests.support.postgres import PrivatePostgres, fresh_database, named_database
+from tests.support.postgres import PrivatePostgres, fresh_database
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -33,13 +33,6 @@ PATIENCE_SECONDS = 60 + MESSAGES / 20
 RESUMES_WITHIN_SECONDS = 10
 PASSWORD = "crash-secret-1"
 USERS = [f"user{number}" for number in range(5)]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment that names the database of this half of the run: a fresh one on PostgreSQL, or none."""
-    with named_database("crash") as environment:
-        yield environment
 
 
 @pytest.fixture

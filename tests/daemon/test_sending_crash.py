@@ -14,14 +14,12 @@ import re
 import signal
 import smtplib
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support.installation import Installation
-from tests.support.postgres import named_database
 from tests.support.processes import read_proc
 from tests.support.remote_smtp import RemoteSmtp, Taken
 from tests.support.waiting import wait_until
@@ -45,13 +43,6 @@ connections:
       servers:
         - {{host: 127.0.0.1, port: {port}, encryption: none}}
 """
-
-
-@pytest.fixture
-def database() -> Iterator[dict[str, str]]:
-    """The environment that names the database of this half of the run."""
-    with named_database("sending") as environment:
-        yield environment
 
 
 @pytest.mark.database
