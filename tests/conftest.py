@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -42,6 +43,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("interop")]
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays until the end, thousands of tests and all of our code: to look through it for garbage
+    again and again took an eighth of the processor time of tests that start nothing."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
