@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from mailserver import clock
 from mailserver.connectors.dns_servers import BadDnsServer
+from mailserver.connectors.remote_tests import EXISTING_NAME
 from mailserver.connectors.values import Outcome, SenderSettings, SendMethod, TaskLog, TaskResult
 from mailserver.errors import Kind, MailError
 from mailserver.hooks.events import SendStarted
@@ -107,7 +108,7 @@ async def check_sender(sender: SenderSettings, owner: str, log: TaskLog, tools: 
 
 async def _check_dns(resolver: Resolver, log: TaskLog) -> TaskResult:
     """Direct sending needs names; whether port 25 is open to the outside is only known when there is mail."""
-    results = await try_resolver(resolver)
+    results = await try_resolver(resolver, EXISTING_NAME)
     for result in results:
         log.note(str(result))
     if all(result.ok for result in results):

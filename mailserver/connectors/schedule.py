@@ -89,7 +89,7 @@ def next_poll(items: Collection[Item], now: datetime, zone: tzinfo, situation: S
     return None
 
 
-def find_running(items: Collection[Item], now: datetime, zone: tzinfo, situation: Situation) -> frozenset[int]:
+def find_coming(items: Collection[Item], now: datetime, zone: tzinfo, situation: Situation) -> frozenset[int]:
     """The Connections that run sooner or later as things are now. Minute by minute: one item may deny another's."""
     asked = [item for item in items if item.enabled and not item.deny]
     wanted = frozenset[int]().union(*(_selected(item, situation) for item in asked))

@@ -23,7 +23,7 @@ from mailserver.config.stored import get_setting
 from mailserver.connectors.changes import changed
 from mailserver.connectors.models import Connection, ScheduleItem, ScheduleState
 from mailserver.connectors.runs import BESIDE, find_alive
-from mailserver.connectors.schedule import Item, Situation, evaluate, find_running, floor_minute, next_poll
+from mailserver.connectors.schedule import Item, Situation, evaluate, find_coming, floor_minute, next_poll
 from mailserver.connectors.values import Cause
 
 CONNECT_NOW = "CONNECT.NOW"
@@ -128,7 +128,7 @@ def find_scheduled(waiting: Callable[[int], int]) -> frozenset[int]:
     """The Connections that the schedule runs sooner or later as things are now: none while it is paused."""
     if is_paused():
         return frozenset()
-    return find_running(read_items(), clock.now(), time_zone(), situation(waiting))
+    return find_coming(read_items(), clock.now(), time_zone(), situation(waiting))
 
 
 def read_items() -> list[Item]:

@@ -15,7 +15,7 @@ from mailserver.config.catalog import QUEUE_KEEP_DAYS
 from mailserver.config.stored import get_setting
 from mailserver.journey.records import JourneyStep, JourneyStepRecord
 from mailserver.journey.services import record_steps
-from mailserver.outqueue.models import QueuedRecipient, SendAttempt
+from mailserver.outqueue.models import IN_QUEUE, QueuedRecipient, SendAttempt
 from mailserver.outqueue.recording import find_untold
 
 BATCH = 500
@@ -27,8 +27,7 @@ def delete_expired(now: datetime) -> int:
 
     Silently: its journey says so, and the sender is not told (spec senders 8.3).
     """
-    status = QueuedRecipient.Status
-    late = QueuedRecipient.objects.filter(delete_after__lte=now, status__in=(status.WAITING, status.HELD), claim="")
+    late = QueuedRecipient.objects.filter(delete_after__lte=now, status__in=IN_QUEUE, claim="")
     deleted = 0
     while ids := list(late.order_by("pk").values_list("pk", flat=True)[:BATCH]):
         with transaction.atomic():

@@ -92,6 +92,10 @@ class QueuedRecipient(models.Model):
         return f"{self.recipient} ({self.get_status_display()})"
 
 
+IN_QUEUE = (QueuedRecipient.Status.WAITING, QueuedRecipient.Status.HELD)
+"""The others are done with, and only kept for a while so that they can be looked up."""
+
+
 class LanQueuedRecipient(QueuedRecipient):
     """The same rows, for the page of the LAN forwarding queue."""
 

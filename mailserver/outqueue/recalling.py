@@ -13,17 +13,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from mailserver.leases.services import holds_any
-from mailserver.outqueue.models import QueuedRecipient
+from mailserver.outqueue.models import IN_QUEUE, QueuedRecipient
 from mailserver.store.chunks import in_chunks
 
 ANSWER_SECONDS = 3.0
 """A run looks each second; one that does not answer so long is busy with something else than giving back."""
 LOOK_SECONDS = 0.1
-
-_IN_QUEUE = Q(status__in=(QueuedRecipient.Status.WAITING, QueuedRecipient.Status.HELD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +91,4 @@ def _held(ids: Collection[int]) -> QuerySet[QueuedRecipient]:
 
 
 def _claimed(ids: Collection[int]) -> QuerySet[QueuedRecipient]:
-    return QueuedRecipient.objects.filter(_IN_QUEUE, pk__in=ids, claim__gt="")
+    return QueuedRecipient.objects.filter(status__in=IN_QUEUE, pk__in=ids, claim__gt="")

@@ -19,6 +19,7 @@ from mailserver.errors import InvalidInput
 from mailserver.journey.records import JourneyStep, JourneyStepRecord
 from mailserver.journey.services import record_steps
 from mailserver.leases.services import holds_any
+from mailserver.outqueue.models import IN_QUEUE as IN_QUEUE
 from mailserver.outqueue.models import QueuedRecipient, SendAttempt
 from mailserver.outqueue.outcome import Action, RowState, wants
 from mailserver.outqueue.recalling import recall
@@ -26,8 +27,6 @@ from mailserver.outqueue.recording import find_untold, order_report
 from mailserver.outqueue.taking import read_notify
 from mailserver.store.chunks import in_chunks
 
-IN_QUEUE = (QueuedRecipient.Status.WAITING, QueuedRecipient.Status.HELD)
-"""The others are done with, and only kept for a while so that they can be looked up."""
 PRIORITIES = range(1, 101)
 TAKEN_OUT = "An administrator took this message out of the outgoing queue."
 

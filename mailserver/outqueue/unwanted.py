@@ -23,6 +23,7 @@ from mailserver.connectors.triggers import find_scheduled
 from mailserver.leases import services as leases
 from mailserver.outqueue.assignment import Assignment
 from mailserver.outqueue.choosing import COLUMNS, WINDOW, Row, assign, due, in_sending_order, make_assignment
+from mailserver.outqueue.models import QueuedRecipient
 from mailserver.outqueue.ordering import SendingOrder
 from mailserver.outqueue.recording import policy_of, record_unwanted
 from mailserver.outqueue.taking import count_due, give_back_for_the_gone, sender_lease
@@ -51,9 +52,13 @@ def judge_unwanted(now: datetime) -> int:
 
 
 def _find_idle(senders: Iterable[AskedSender], assignment: Assignment) -> dict[int, AskedSender]:
-    """Senders of which nothing makes a run: not what comes in, not the schedule; and which do not run now either."""
+    """Senders of which nothing makes a run: not what comes in, not the schedule; and which do not run now either.
+
+    Looking through the schedule takes a while, so nobody is, as long as nothing waits.
+    """
     slow = {sender.id: sender for sender in senders if sender.id in assignment.asked and not sender.send_immediately}
-    if not slow:
+    waits = QueuedRecipient.objects.filter(status=QueuedRecipient.Status.WAITING, route=Route.SENDERS)
+    if not slow or not waits.exists():
         return {}
     sender_of = {sender.connection: sender.id for sender in slow.values()}
 

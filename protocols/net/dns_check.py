@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from protocols.net.dns import LookupFailed, NoSuchName, Resolver
 
-EXISTS = "example.com"
 DOES_NOT_EXIST = "this-name-does-not-exist.example.com"
 
 
@@ -27,9 +26,7 @@ class Answered:
         return f"{self.question}: {self.text} ({self.milliseconds} ms)"
 
 
-async def try_resolver(
-    resolver: Resolver, exists: str = EXISTS, does_not_exist: str = DOES_NOT_EXIST
-) -> tuple[Answered, ...]:
+async def try_resolver(resolver: Resolver, exists: str, does_not_exist: str = DOES_NOT_EXIST) -> tuple[Answered, ...]:
     """Mail servers and addresses of a name that exists; and one that does not: some servers invent answers there.
 
     All at the same time: of a server that is silent each question takes its whole patience.

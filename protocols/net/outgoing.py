@@ -25,21 +25,11 @@ class CannotConnect(Exception):
     """There is no connection, or no protected one. The text is one sentence for the administrator."""
 
 
-@lru_cache(maxsize=2)
-def client_context(verify: bool) -> ssl.SSLContext:
+@lru_cache(maxsize=4)
+def client_context(verify: bool, oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> ssl.SSLContext:
     """Nothing older than TLS 1.2 (RFC 8996). Without `verify` any certificate will do, as between mail servers and at
     small providers. Made once: this machine's list of authorities takes tens of milliseconds to read, in the event
     loop."""
-    return _make_context(verify, ssl.TLSVersion.TLSv1_2)
-
-
-@lru_cache(maxsize=2)
-def newest_client_context(verify: bool) -> ssl.SSLContext:
-    """Nothing older than TLS 1.3."""
-    return _make_context(verify, ssl.TLSVersion.TLSv1_3)
-
-
-def _make_context(verify: bool, oldest: ssl.TLSVersion) -> ssl.SSLContext:
     context = ssl.create_default_context() if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = oldest
     if not verify:

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from mailserver.connectors.values import Credentials, Encryption, LoginMethod
-from protocols.net.outgoing import client_context, newest_client_context
+from protocols.net.outgoing import client_context
 from protocols.sasl.client import BadChallenge, ClientMechanism, LoginImpossible, choose_mechanism, start_client
 from protocols.smtp.client_grammar import (
     NO_EXTENSIONS,
@@ -457,8 +457,8 @@ async def _connect(address: str, port: int, options: SessionOptions) -> ClientWi
 
 
 def _tls_context(options: SessionOptions) -> ssl.SSLContext:
-    make = newest_client_context if options.newest_tls else client_context
-    return make(options.verify_certificate)
+    oldest = ssl.TLSVersion.TLSv1_3 if options.newest_tls else ssl.TLSVersion.TLSv1_2
+    return client_context(options.verify_certificate, oldest)
 
 
 def _check_name(name: str) -> None:

@@ -353,7 +353,7 @@ async def test_tls_from_the_first_byte() -> None:
 
 @pytest.mark.parametrize("from_start", [True, False])
 async def test_a_certificate_that_does_not_match(monkeypatch: pytest.MonkeyPatch, from_start: bool) -> None:
-    monkeypatch.setattr(smtp_client, "client_context", lambda verify: client_context())
+    monkeypatch.setattr(smtp_client, "client_context", lambda verify, oldest: client_context())
     encryption = Encryption.TLS if from_start else Encryption.STARTTLS
     options = replace(PLAIN, encryption=encryption, verify_certificate=True)
     with RemoteSmtp(tls=server_context(), tls_from_start=from_start) as server:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailserver.connectors.schedule import Item, Situation, evaluate, find_running, fires, next_fire, next_poll
+from mailserver.connectors.schedule import Item, Situation, evaluate, find_coming, fires, next_fire, next_poll
 
 LONDON = ZoneInfo("Europe/London")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -67,7 +67,7 @@ def test_the_documented_example_of_a_deny_item(text: str, expected: set[int]) ->
 )
 def test_which_connections_run_sooner_or_later(items: list[Item], expected: set[int]) -> None:
     situation = Situation(ALL.connections, ALL.defaults, waiting=lambda connection: connection)
-    assert find_running(items, at("2026-11-25 10:02"), LONDON, situation) == expected
+    assert find_coming(items, at("2026-11-25 10:02"), LONDON, situation) == expected
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,12 @@ async def taken(queue: Queue) -> AsyncIterator[Claims]:
     await made.close()
 
 
+@pytest.fixture
+def never_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time the queue is asked."""
+    monkeypatch.setattr(claims, "SURE_SECONDS", 0.0)
+
+
 async def test_what_was_just_taken_is_begun_without_a_question(queue: Queue, taken: Claims) -> None:
     first, second = one(1), one(2)
     taken.take([first, second])
@@ -73,10 +79,8 @@ async def test_one_question_for_everything_that_waits(
     assert (queue.looks, queue.given_back) == (1, [3])
 
 
-async def test_what_is_on_the_wire_is_not_given_back(
-    queue: Queue, taken: Claims, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claims, "SURE_SECONDS", 0.0)
+@pytest.mark.usefixtures("never_sure")
+async def test_what_is_on_the_wire_is_not_given_back(queue: Queue, taken: Claims) -> None:
     sending, waiting = one(1), one(2)
     taken.take([sending, waiting])
     assert await taken.begin([sending]) == (sending,)
@@ -86,10 +90,8 @@ async def test_what_is_on_the_wire_is_not_given_back(
     assert await taken.begin([sending]) == (sending,), "with the next server"
 
 
-async def test_what_was_given_back_and_taken_again_is_begun_once(
-    queue: Queue, taken: Claims, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claims, "SURE_SECONDS", 0.0)
+@pytest.mark.usefixtures("never_sure")
+async def test_what_was_given_back_and_taken_again_is_begun_once(queue: Queue, taken: Claims) -> None:
     before, now = one(1), one(1)
     taken.take([before])
     queue.held = [1]
@@ -102,11 +104,9 @@ async def test_what_was_given_back_and_taken_again_is_begun_once(
     assert await taken.begin([now]) == ()
 
 
-async def test_what_somebody_else_has_by_now_is_not_begun(
-    queue: Queue, taken: Claims, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("never_sure")
+async def test_what_somebody_else_has_by_now_is_not_begun(queue: Queue, taken: Claims) -> None:
     """This worker stood still for longer than its lease, or the message was deleted."""
-    monkeypatch.setattr(claims, "SURE_SECONDS", 0.0)
     first, second = one(1), one(2)
     taken.take([first, second])
     queue.lost = [1]
